@@ -1,0 +1,37 @@
+/* What runs the model: implemented once per folder of firmware/runtimes/, chosen at build time. */
+#ifndef RUNTIME_H
+#define RUNTIME_H
+
+#include <stdint.h>
+
+typedef struct {
+    uint32_t scale_bits; /* IEEE-754 binary32 bit pattern of the scale: the core handles no floats */
+    int32_t zero_point;
+} runtime_quant_t;
+
+typedef struct {
+    const char *name;        /* models/<name> */
+    uint8_t id[8];           /* first 8 bytes of the SHA-256 of model.tflite */
+    uint32_t input_bytes;    /* int8 values of one window */
+    uint32_t output_bytes;   /* int8 values of one answer */
+    uint32_t arena_bytes;    /* RAM of the activations */
+    uint32_t weights_bytes;  /* constants of the model in read-only memory */
+    uint16_t operators;      /* steps of one inference */
+    uint16_t kernel_version; /* NN_VERSION the model was generated for */
+    runtime_quant_t input;
+    runtime_quant_t output;
+} runtime_model_t;
+
+/* The name of this runtime: "compiled" or "tflm". */
+const char *runtime_name(void);
+
+/* Facts about the model in this firmware. */
+const runtime_model_t *runtime_model(void);
+
+/* Make ready once at start. Returns NULL, or the fault in words. */
+const char *runtime_start(void);
+
+/* One inference: input_bytes in, output_bytes out. Returns NULL, or the fault in words. */
+const char *runtime_run(const int8_t *input, int8_t *output);
+
+#endif

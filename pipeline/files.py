@@ -1,0 +1,107 @@
+"""Where things lie, and writing them so that a reader never sees half a file."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.problem import Problem, did_you_mean
+
+
+def project_root() -> Path:
+    """The project's folder: the nearest parent of the working directory with boards/ and models/, else the package's."""
+    for folder in (Path.cwd(), *Path.cwd().parents, Path(__file__).resolve().parents[1]):
+        if (folder / "boards").is_dir() and (folder / "models").is_dir():
+            return folder
+    raise Problem(Path.cwd(), "is not inside the project", "run it in the folder that holds boards/ and models/")
+
+
+def model_names() -> list[str]:
+    """Names of the folders models/<name>/ that hold a model.py."""
+    return sorted(path.parent.name for path in (project_root() / "models").glob("*/model.py"))
+
+
+def check_model_name(name: str) -> str:
+    """The name itself when models/<name>/model.py exists, else a Problem with the nearest name."""
+    if name not in model_names():
+        raise Problem("models", f"there is no model {name}", did_you_mean(name, model_names()))
+    return name
+
+
+def build_dir(name: str) -> Path:
+    """build/<name>: the training artefacts of one model."""
+    return project_root() / "build" / name
+
+
+def firmware_dir(name: str, board: str, runtime: str) -> Path:
+    """build/<name>/<board>-<runtime>: firmware and reports."""
+    return build_dir(name) / f"{board}-{runtime}"
+
+
+def needed(path: Path, made_by: str) -> Path:
+    """The path when it exists, else a Problem that names the command which makes it."""
+    if not path.exists():
+        raise Problem(path, "does not exist yet", f"run: {made_by}")
+    return path
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: a temporary file in the same folder, then a rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """`write_bytes` for UTF-8 text."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON with sorted keys off (order is meaning), two spaces, and a newline at the end."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, made_by: str) -> Any:
+    """Read JSON that a stage wrote; a missing or broken file names the command that makes it."""
+    try:
+        return json.loads(needed(path, made_by).read_text())
+    except json.JSONDecodeError as error:
+        raise Problem(path, f"is not JSON ({error.msg}, line {error.lineno})", f"run: {made_by}") from error
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write named arrays as a compressed .npz, whole or not at all."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **dict(arrays))
+    write_bytes(path, buffer.getvalue())
+
+
+def read_arrays(path: Path, made_by: str) -> dict[str, NDArray[Any]]:
+    """Read named arrays from an .npz that a stage wrote (no pickles)."""
+    try:
+        with np.load(needed(path, made_by), allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (ValueError, OSError, EOFError) as error:
+        raise Problem(path, f"is not a readable .npz ({error})", f"run: {made_by}") from error
+
+
+def model_id(flatbuffer: bytes) -> str:
+    """First 8 bytes of the SHA-256 of a model.tflite, as 16 hex digits."""
+    return hashlib.sha256(flatbuffer).hexdigest()[:16]
