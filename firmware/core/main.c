@@ -1,0 +1,15 @@
+/* The firmware: get ready, then serve the line for ever. */
+#include "port.h"
+#include "runtime.h"
+#include "session.h"
+
+int main(void)
+{
+    static uint8_t bytes[64];
+
+    port_start();
+    session_start(runtime_start());
+    for (;;) {
+        session_take(bytes, port_read(bytes, sizeof bytes));
+    }
+}

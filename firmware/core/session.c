@@ -1,0 +1,235 @@
+#include "session.h"
+
+#include <string.h>
+
+#include "crc32.h"
+#include "model.h"
+#include "port.h"
+#include "runtime.h"
+#include "wire.h"
+
+#ifndef SESSION_ANSWERS
+#define SESSION_ANSWERS 4 /* answers remembered, and so the most credits given */
+#endif
+
+enum { PROTOCOL_VERSION = 1, UNKNOWN_SEQ = 0xFFFF, HEAD_BYTES = 3 /* type and seq */ };
+enum { HELLO = 0x01, RUN = 0x02, INFO = 0x81, RESULT = 0x82, ERROR = 0x8F };
+enum { REFUSAL = 0, FAULT = 1 };
+enum { CODE_CRC = 1, CODE_LENGTH = 2, CODE_TYPE = 3, CODE_PROTOCOL = 4, CODE_RUNTIME = 5, CODE_CLOCK = 6 };
+enum { CLOCK_PATIENCE = 1000 /* readings of a clock before it is said to stand */ };
+
+typedef struct {
+    _Alignas(4) int8_t output[MODEL_OUTPUT_BYTES];
+    uint32_t input_crc;
+    uint32_t ticks;
+    uint16_t seq;
+    uint8_t used;
+} answer_t;
+
+static struct {
+    _Alignas(4) uint8_t buffer[1 + HEAD_BYTES + MODEL_INPUT_BYTES + WIRE_CRC_BYTES]; /* 1: the window lies at 4 */
+    answer_t answers[SESSION_ANSWERS];
+    uint8_t credits;
+    uint8_t next; /* the answer to forget first */
+    wire_in_t in;
+    wire_out_t out;
+    const char *fault;
+} session;
+
+static void begin(uint8_t type, uint16_t seq)
+{
+    wire_out_begin(&session.out, port_write);
+    wire_out_u8(&session.out, type);
+    wire_out_u16(&session.out, seq);
+}
+
+static void send_error(uint16_t seq, uint8_t kind, uint8_t code, const char *text)
+{
+    begin(ERROR, seq);
+    wire_out_u8(&session.out, kind);
+    wire_out_u8(&session.out, code);
+    wire_out_put(&session.out, text, strlen(text));
+    wire_out_end(&session.out);
+}
+
+static void send_result(const answer_t *answer)
+{
+    begin(RESULT, answer->seq);
+    wire_out_u32(&session.out, answer->ticks);
+    wire_out_u32(&session.out, answer->input_crc);
+    wire_out_put(&session.out, answer->output, MODEL_OUTPUT_BYTES);
+    wire_out_end(&session.out);
+}
+
+static void put_string(const char *text)
+{
+    size_t length = strlen(text);
+
+    length = length < 255 ? length : 255;
+    wire_out_u8(&session.out, (uint8_t)length);
+    wire_out_put(&session.out, text, length);
+}
+
+static void put_quant(runtime_quant_t quant)
+{
+    wire_out_u32(&session.out, quant.scale_bits);
+    wire_out_u32(&session.out, (uint32_t)quant.zero_point);
+}
+
+static void send_info(uint16_t seq)
+{
+    const runtime_model_t *model = runtime_model();
+    const port_facts_t port = port_facts();
+    wire_out_t *out = &session.out;
+
+    begin(INFO, seq);
+    wire_out_u8(out, PROTOCOL_VERSION);
+    wire_out_u8(out, port.reset_cause);
+    wire_out_u8(out, port.clock_kind);
+    wire_out_u8(out, session.credits);
+    wire_out_u32(out, port.clock_hz);
+    wire_out_u32(out, model->input_bytes);
+    wire_out_u32(out, model->output_bytes);
+    wire_out_u32(out, model->arena_bytes);
+    wire_out_u32(out, model->weights_bytes);
+    wire_out_u16(out, model->operators);
+    wire_out_u16(out, model->kernel_version);
+    put_quant(model->input);
+    put_quant(model->output);
+    wire_out_put(out, model->id, sizeof model->id);
+    put_string(BOARD_NAME);
+    put_string(model->name);
+    put_string(runtime_name());
+    put_string(KERNEL_BUILD);
+    wire_out_end(out);
+}
+
+static void hello(uint16_t seq, const uint8_t *body, size_t count)
+{
+    if (count != 1) {
+        send_error(seq, REFUSAL, CODE_LENGTH, "HELLO has a body of 1 byte");
+    } else if (body[0] != PROTOCOL_VERSION) {
+        send_error(seq, REFUSAL, CODE_PROTOCOL, "this device speaks protocol 1");
+    } else {
+        for (uint8_t i = 0; i < SESSION_ANSWERS; i++) {
+            session.answers[i].used = 0;
+        }
+        send_info(seq);
+    }
+}
+
+static const answer_t *remembered(uint16_t seq, uint32_t input_crc)
+{
+    for (uint8_t i = 0; i < session.credits; i++) {
+        const answer_t *answer = &session.answers[i];
+
+        if (answer->used && answer->seq == seq && answer->input_crc == input_crc) {
+            return answer;
+        }
+    }
+    return NULL;
+}
+
+/* Ticks since `start`; less than one counts as one, and 0 means that the clock stands. */
+static uint32_t ticks_since(uint32_t start)
+{
+    uint32_t ticks = port_ticks() - start;
+
+    for (uint16_t i = 0; ticks == 0 && i < CLOCK_PATIENCE; i++) {
+        ticks = port_ticks() != start;
+    }
+    return ticks;
+}
+
+static void infer(uint16_t seq, uint32_t input_crc, const int8_t *input)
+{
+    answer_t *answer = &session.answers[session.next];
+    const char *fault;
+    uint32_t start;
+
+    answer->used = 0;
+    start = port_ticks();
+    fault = runtime_run(input, answer->output);
+    answer->ticks = ticks_since(start);
+    if (fault != NULL) {
+        send_error(seq, FAULT, CODE_RUNTIME, fault);
+    } else if (answer->ticks == 0) {
+        send_error(seq, FAULT, CODE_CLOCK, "the clock stands still");
+    } else {
+        answer->seq = seq;
+        answer->input_crc = input_crc;
+        answer->used = 1;
+        session.next = (uint8_t)((session.next + 1) % session.credits);
+        send_result(answer);
+    }
+}
+
+static void run(uint16_t seq, const uint8_t *body, size_t count)
+{
+    uint32_t input_crc;
+    const answer_t *answer;
+
+    if (session.fault != NULL) {
+        send_error(seq, FAULT, CODE_RUNTIME, session.fault);
+        return;
+    }
+    if (count != MODEL_INPUT_BYTES) {
+        send_error(seq, REFUSAL, CODE_LENGTH, "RUN has a body of exactly one window");
+        return;
+    }
+    input_crc = crc32(0, body, count);
+    answer = remembered(seq, input_crc);
+    if (answer != NULL) {
+        send_result(answer);
+    } else {
+        infer(seq, input_crc, (const int8_t *)body);
+    }
+}
+
+static void serve(const uint8_t *frame, size_t count)
+{
+    const uint16_t seq = count < HEAD_BYTES ? (uint16_t)UNKNOWN_SEQ : wire_u16(frame + 1);
+
+    if (count < HEAD_BYTES) {
+        send_error(seq, REFUSAL, CODE_LENGTH, "a frame has a type and a seq");
+    } else if (frame[0] == HELLO) {
+        hello(seq, frame + HEAD_BYTES, count - HEAD_BYTES);
+    } else if (frame[0] == RUN) {
+        run(seq, frame + HEAD_BYTES, count - HEAD_BYTES);
+    } else {
+        send_error(seq, REFUSAL, CODE_TYPE, "unknown type of frame");
+    }
+}
+
+void session_start(const char *fault)
+{
+    const runtime_model_t *model = runtime_model();
+    const uint8_t credits = port_facts().credits;
+
+    memset(&session, 0, sizeof session);
+    session.credits = credits == 0 ? 1 : credits < SESSION_ANSWERS ? credits : SESSION_ANSWERS;
+    session.fault = fault;
+    if (fault == NULL && (model->input_bytes != MODEL_INPUT_BYTES || model->output_bytes != MODEL_OUTPUT_BYTES)) {
+        session.fault = "model.h and the runtime's model differ in size";
+    }
+    wire_in_start(&session.in, session.buffer + 1, sizeof session.buffer - 1);
+}
+
+void session_take(const uint8_t *bytes, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        switch (wire_in_take(&session.in, bytes[i])) {
+        case WIRE_FRAME:
+            serve(session.in.bytes, session.in.count);
+            break;
+        case WIRE_BROKEN:
+            send_error(UNKNOWN_SEQ, REFUSAL, CODE_CRC, "the CRC does not match");
+            break;
+        case WIRE_TOO_LONG:
+            send_error(UNKNOWN_SEQ, REFUSAL, CODE_LENGTH, "the frame is longer than this device takes");
+            break;
+        case WIRE_MORE:
+            break;
+        }
+    }
+}

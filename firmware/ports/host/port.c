@@ -1,0 +1,141 @@
+/* A native process as a board: the serial line is a pseudo-terminal whose path is printed on stdout. */
+#define _XOPEN_SOURCE 700
+
+#include "port.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { CREDITS = 4 /* a pty holds 4 KB for us, and the rest waits in the host's write() */ };
+
+static int line = -1; /* our side of the pty */
+
+static void die(const char *what)
+{
+    perror(what);
+    exit(EXIT_FAILURE);
+}
+
+static void end(int signal_number)
+{
+    _exit(128 + signal_number);
+}
+
+/* The far side stays open here too: else a host that closes it would end the line with EIO. */
+static void open_far_side(const char *path)
+{
+    struct termios raw;
+    const int far = open(path, O_RDWR | O_NOCTTY);
+
+    if (far < 0 || tcgetattr(far, &raw) != 0) {
+        die(path);
+    }
+    raw.c_iflag = 0;
+    raw.c_oflag = 0;
+    raw.c_lflag = 0;
+    raw.c_cflag = CS8 | CREAD | CLOCAL;
+    raw.c_cc[VMIN] = 1;
+    raw.c_cc[VTIME] = 0;
+    if (tcsetattr(far, TCSANOW, &raw) != 0) {
+        die(path);
+    }
+}
+
+void port_start(void)
+{
+    const char *path;
+
+    signal(SIGTERM, end);
+    line = posix_openpt(O_RDWR | O_NOCTTY);
+    if (line < 0 || fcntl(line, F_SETFL, O_NONBLOCK) != 0 || grantpt(line) != 0 || unlockpt(line) != 0) {
+        die("posix_openpt");
+    }
+    path = ptsname(line);
+    if (path == NULL) {
+        die("ptsname");
+    }
+    open_far_side(path);
+    printf("pty: %s\n", path);
+    fflush(stdout);
+}
+
+port_facts_t port_facts(void)
+{
+    const port_facts_t facts = {
+        .clock_kind = PORT_CLOCK_MICROSECONDS,
+        .clock_hz = 1000000,
+        .reset_cause = PORT_RESET_POWER_ON,
+        .credits = CREDITS,
+    };
+
+    return facts;
+}
+
+/* Wait for the line. Whoever started us holds the other end of stdin: when it closes, the board is switched off. */
+static void wait_for_line(short events)
+{
+    struct pollfd waiting[2] = {{.fd = line, .events = events}, {.fd = STDIN_FILENO, .events = POLLIN}};
+    char ignored[64];
+
+    do {
+        if (poll(waiting, 2, -1) < 0 && errno != EINTR) {
+            die("poll");
+        }
+        if (waiting[1].revents != 0 && read(STDIN_FILENO, ignored, sizeof ignored) <= 0) {
+            exit(EXIT_SUCCESS);
+        }
+    } while (waiting[0].revents == 0);
+}
+
+static int may_try_again(void)
+{
+    return errno == EINTR || errno == EAGAIN;
+}
+
+size_t port_read(uint8_t *bytes, size_t capacity)
+{
+    for (;;) {
+        ssize_t taken;
+
+        wait_for_line(POLLIN);
+        taken = read(line, bytes, capacity);
+        if (taken > 0) {
+            return (size_t)taken;
+        }
+        if (taken < 0 && !may_try_again()) {
+            die("read");
+        }
+    }
+}
+
+void port_write(const uint8_t *bytes, size_t count)
+{
+    while (count > 0) {
+        ssize_t sent;
+
+        wait_for_line(POLLOUT);
+        sent = write(line, bytes, count);
+        if (sent < 0 && !may_try_again()) {
+            die("write");
+        }
+        if (sent > 0) {
+            bytes += sent;
+            count -= (size_t)sent;
+        }
+    }
+}
+
+uint32_t port_ticks(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint32_t)((uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000);
+}

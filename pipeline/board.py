@@ -1,0 +1,268 @@
+"""Boards are facts: boards/<name>.toml read strictly into a Board, and the table of `make boards`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import shutil
+import sys
+import tomllib
+import types
+import typing
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline import files
+from pipeline.problem import Problem, did_you_mean, raise_all, run
+
+CLOCK_KINDS = ("cycles", "instructions", "microseconds")
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """One C compiler that builds for the board; the first that is on PATH is taken."""
+
+    command: str
+    package: str = ""  # the Debian package that brings it, if one does
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Build:
+    """How C becomes firmware: flags of the core, and compilers in the order they are tried."""
+
+    flags: tuple[str, ...]
+    compilers: tuple[Compiler, ...]
+    link_flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Image:
+    """What is made of the ELF to put it on the chip. {python}, {elf} and {image} are filled in."""
+
+    file: str
+    make: tuple[str, ...]
+    check: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Upload:
+    """The command that writes the image to a board. {python}, {image} and {port} are filled in."""
+
+    command: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Serial:
+    """How the board's serial line is opened."""
+
+    baud: int
+    dtr: bool
+    rts: bool
+    settle_seconds: float  # after opening: boards that reset then need it to start
+
+
+@dataclass(frozen=True)
+class Clock:
+    """What an emulator's clock counts, and how many of the port's ticks make one of these units."""
+
+    kind: str
+    ticks_per_unit: float
+
+
+@dataclass(frozen=True)
+class Emulator:
+    """Stands in for the board: the same sources behind another port. {elf} is filled in."""
+
+    name: str
+    command: tuple[str, ...]
+    port: str
+    clock: Clock
+    faithful: str
+    not_faithful: str
+    package: str = ""
+
+
+@dataclass(frozen=True)
+class Board:
+    """boards/<name>.toml. `core` is also the folder of faster kernels, firmware/kernels/<core>/, if there is one."""
+
+    name: str
+    chip: str
+    core: str
+    port: str
+    clock_hz: int
+    flash_bytes: int
+    ram_bytes: int  # RAM the firmware may use: data, activations, stack
+    arena_bytes: int  # at most this much of it for activations
+    serial: Serial
+    build: Build
+    image: Image | None = None
+    upload: Upload | None = None
+    emulator: Emulator | None = None
+
+
+def board_names() -> list[str]:
+    """Names of all boards: the files of boards/."""
+    return sorted(path.stem for path in (files.project_root() / "boards").glob("*.toml"))
+
+
+def load_board(name: str) -> Board:
+    """The board of boards/<name>.toml; all problems of the file at once."""
+    if name not in board_names():
+        raise Problem("boards", f"there is no board {name}", did_you_mean(name, board_names()))
+    path = files.project_root() / "boards" / f"{name}.toml"
+    where = f"boards/{name}.toml"
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Problem(where, f"is not TOML: {error}") from error
+    problems: list[Problem] = []
+    if "name" in table:
+        problems.append(Problem(where, "has no key name", "the name is the file's"))
+    board = _read(Board, {**table, "name": name}, where, "", problems)
+    raise_all(problems)
+    assert isinstance(board, Board)
+    raise_all(_contradictions(board, where))
+    return board
+
+
+def find_compiler(board: Board) -> Compiler | None:
+    """The first of the board's compilers that is on PATH."""
+    return next((each for each in board.build.compilers if shutil.which(each.command)), None)
+
+
+def find_emulator(emulator: Emulator) -> bool:
+    """Whether the emulator's program is there; one that runs the ELF itself always is."""
+    return emulator.command[0] == "{elf}" or shutil.which(emulator.command[0]) is not None
+
+
+def _contradictions(board: Board, where: str) -> list[Problem]:
+    problems = _unknown_ports(board, where)
+    for key in ("clock_hz", "flash_bytes", "ram_bytes", "arena_bytes"):
+        if getattr(board, key) <= 0:
+            problems.append(Problem(where, f"{key} is {getattr(board, key)}, not above 0"))
+    if board.serial.baud <= 0 or board.serial.settle_seconds < 0:
+        problems.append(Problem(where, "[serial] baud must be above 0 and settle_seconds not below"))
+    if board.arena_bytes > board.ram_bytes:
+        problems.append(Problem(where, f"arena_bytes {board.arena_bytes} is more than ram_bytes {board.ram_bytes}"))
+    if not board.build.compilers:
+        problems.append(Problem(where, "[build] compilers is empty"))
+    if board.upload and not board.image:
+        problems.append(Problem(where, "[upload] needs an [image] to write"))
+    return problems + (_emulator_contradictions(board.emulator, where) if board.emulator else [])
+
+
+def _unknown_ports(board: Board, where: str) -> list[Problem]:
+    known = sorted(path.name for path in (files.project_root() / "firmware" / "ports").glob("*") if path.is_dir())
+    asked = {board.port, *([board.emulator.port] if board.emulator else [])}
+    what = "there is no port {} in firmware/ports"
+    return [Problem(where, what.format(name), did_you_mean(name, known)) for name in sorted(asked - set(known))]
+
+
+def _emulator_contradictions(emulator: Emulator, where: str) -> list[Problem]:
+    problems = []
+    if not emulator.command:
+        problems.append(Problem(where, "[emulator] command is empty"))
+    if emulator.clock.kind not in CLOCK_KINDS:
+        hint = did_you_mean(emulator.clock.kind, CLOCK_KINDS)
+        problems.append(Problem(where, f"[emulator.clock] there is no kind {emulator.clock.kind}", hint))
+    if emulator.clock.ticks_per_unit <= 0:
+        problems.append(Problem(where, "[emulator.clock] ticks_per_unit must be above 0"))
+    return problems
+
+
+def _read(kind: type, table: Any, where: str, section: str, problems: list[Problem]) -> object:
+    """A dataclass from a TOML table; what is wrong goes to `problems`, and then the result is of no use."""
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    hints = typing.get_type_hints(kind)
+    prefix = f"[{section}] " if section else ""
+    for key in table.keys() - fields.keys():
+        problems.append(Problem(where, f"{prefix}has no key {key}", did_you_mean(key, fields)))
+    values = {}
+    for key, field in fields.items():
+        inner = f"{section}.{key}" if section else key
+        if key in table:
+            values[key] = _value(hints[key], table[key], where, inner, problems)
+        elif field.default is dataclasses.MISSING:
+            problems.append(Problem(where, f"{prefix}lacks {key}"))
+    return kind(**values) if len(values) >= _required(fields) and not problems else None
+
+
+def _required(fields: dict[str, dataclasses.Field[Any]]) -> int:
+    return sum(field.default is dataclasses.MISSING for field in fields.values())
+
+
+def _value(hint: Any, value: Any, where: str, inner: str, problems: list[Problem]) -> object:
+    if isinstance(hint, types.UnionType):
+        hint = typing.get_args(hint)[0]  # X | None
+    if typing.get_origin(hint) is tuple:
+        return _values(typing.get_args(hint)[0], value, where, inner, problems)
+    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
+        assert isinstance(hint, type)
+        return _read(hint, value, where, inner, problems)
+    if hint is float and type(value) is int:
+        return float(value)
+    if type(value) is not hint:
+        problems.append(Problem(where, f"{inner} must be {_words(hint)}, not {value!r}"))
+    return value
+
+
+def _values(hint: Any, value: Any, where: str, inner: str, problems: list[Problem]) -> tuple[object, ...]:
+    if not isinstance(value, list):
+        problems.append(Problem(where, f"{inner} must be a list, not {value!r}"))
+        return ()
+    return tuple(_value(hint, each, where, inner, problems) for each in value)
+
+
+def _words(hint: Any) -> str:
+    words = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+    return words.get(hint, "a table")
+
+
+def facts(board: Board) -> dict[str, Any]:
+    """What `--json` prints of a board: its file, and which tools are there."""
+    compiler = find_compiler(board)
+    found = {"compiler": compiler.command if compiler else None}
+    if board.emulator:
+        found["emulator"] = board.emulator.name if find_emulator(board.emulator) else None
+    return {**dataclasses.asdict(board), "found": found}
+
+
+def lines(board: Board) -> list[str]:
+    """The paragraph of `make boards` about one board."""
+    compiler = find_compiler(board)
+    packages = " or ".join(each.package for each in board.build.compilers if each.package)
+    text = [
+        f"{board.name:<12}{board.chip}, {board.core}, {board.ram_bytes // 1024} KB RAM,"
+        f" {board.flash_bytes // 1024} KB flash, port {board.port}",
+        f"{'':<12}compiler  {compiler.command if compiler else f'not found (install {packages})'}",
+        f"{'':<12}upload    {board.upload.command[2] if board.upload else 'none: it runs in its emulator only'}",
+    ]
+    if board.emulator:
+        missing = "" if find_emulator(board.emulator) else f" not found (install {board.emulator.package})"
+        text += [
+            f"{'':<12}emulator  {board.emulator.name}{missing}",
+            f"{'':<12}  is faithful to      {board.emulator.faithful}",
+            f"{'':<12}  is not faithful to  {board.emulator.not_faithful}",
+        ]
+    return text
+
+
+def main(argv: list[str]) -> int:
+    """Print all boards, or the named ones."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline.board", description="Show the boards.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="boards to show (default: all)")
+    parser.add_argument("--json", action="store_true", help="for a machine")
+    options = parser.parse_args(argv)
+    boards = [load_board(name) for name in options.names or board_names()]
+    if options.json:
+        sys.stdout.write(json.dumps([facts(board) for board in boards], indent=2) + "\n")
+    else:
+        sys.stdout.write("\n\n".join("\n".join(lines(board)) for board in boards) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)
