@@ -1,0 +1,119 @@
+"""The reference every other result is held against: tflite-runtime 2.14 with its reference kernels (BUILTIN_REF).
+
+Its bytes equal TFLite Micro's. TensorFlow's own interpreter, ai-edge-litert and any XNNPACK run do not. It must run in a
+process that has not imported TensorFlow: `run_apart` starts one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.files import read_arrays, write_arrays, write_bytes
+from pipeline import problem
+from pipeline.problem import EXIT_TOOL, Problem
+from pipeline.progress import progress
+
+Int8 = NDArray[np.int8]
+
+
+def run(flatbuffer: bytes, inputs: Int8, title: str = "oracle", where: object = "model.tflite") -> Int8:
+    """int8 outputs [n, *out] of int8 inputs [n, *shape], one invocation a window."""
+    interpreter = _interpreter(flatbuffer, where)
+    shape = tuple(int(size) for size in interpreter.get_input_details()[0]["shape"])
+    if inputs.shape[1:] != shape[1:]:
+        raise Problem(where, f"takes windows {shape[1:]}, these are {inputs.shape[1:]}")
+    results = np.zeros((len(inputs), *interpreter.get_output_details()[0]["shape"][1:]), np.int8)
+    with progress(title, len(inputs)) as advance:
+        for index, window in enumerate(inputs):
+            results[index] = _invoke(interpreter, window)
+            advance()
+    return results
+
+
+def tensors(flatbuffer: bytes, window: Int8, where: object = "model.tflite") -> dict[int, NDArray[Any]]:
+    """Every tensor by index after one int8 window [*shape] ran, intermediate ones included."""
+    interpreter = _interpreter(flatbuffer, where, keep=True)
+    _invoke(interpreter, window)
+    indices = [int(detail["index"]) for detail in interpreter.get_tensor_details() if detail["name"]]
+    return {index: np.array(interpreter.get_tensor(index)) for index in indices}
+
+
+def run_apart(flatbuffer: bytes, inputs: Int8, title: str = "oracle") -> Int8:
+    """`run` in a process of its own, for callers that have imported TensorFlow."""
+    with tempfile.TemporaryDirectory() as folder:
+        model, windows, results = (Path(folder) / name for name in ("model.tflite", "inputs.npz", "outputs.npz"))
+        write_bytes(model, flatbuffer)
+        write_arrays(windows, {"inputs": inputs})
+        command = [sys.executable, "-m", "pipeline.oracle", str(model), str(windows), str(results), "--title", title]
+        done = subprocess.run(command, cwd=Path(__file__).resolve().parents[1], check=False)
+        if done.returncode != 0:
+            raise Problem("oracle", f"ended with exit code {done.returncode}", "its own message is above", done.returncode)
+        return read_arrays(results, "python -m pipeline.quantize")["outputs"]
+
+
+def _interpreter(flatbuffer: bytes, where: object, keep: bool = False) -> Any:
+    """An allocated interpreter of a full-int8 model with one input and one output."""
+    interpreter_class, resolver = _runtime()
+    try:
+        interpreter = interpreter_class(
+            model_content=flatbuffer, num_threads=1, experimental_op_resolver_type=resolver,
+            experimental_preserve_all_tensors=keep,
+        )
+        interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise Problem(where, f"is not a model that tflite-runtime can run: {reason}", "is the file whole?") from error
+    edges = [*interpreter.get_input_details(), *interpreter.get_output_details()]
+    if len(edges) != 2:
+        raise Problem(where, "has not one input and one output", "convert a network with one input and one output")
+    for edge, kind in zip(edges, ("input", "output"), strict=True):
+        if edge["dtype"] is not np.int8:
+            what = f"its {kind} {edge['name']} is {np.dtype(edge['dtype']).name}, not int8"
+            raise Problem(where, what, "quantize it in full: python -m pipeline.quantize")
+    return interpreter
+
+
+def _runtime() -> tuple[Any, Any]:
+    if "tensorflow" in sys.modules:
+        raise RuntimeError("tflite-runtime breaks when imported after TensorFlow: use run_apart")
+    try:
+        from tflite_runtime.interpreter import Interpreter, OpResolverType
+    except ImportError as error:
+        hint = "run: pip install tflite-runtime==2.14.0 (Python 3.10 or 3.11); its successor ai-edge-litert is NOT equal"
+        raise Problem("tflite-runtime", f"is not installed: {error}", hint, EXIT_TOOL) from error
+    return Interpreter, OpResolverType.BUILTIN_REF
+
+
+def _invoke(interpreter: Any, window: Int8) -> Int8:
+    detail = interpreter.get_input_details()[0]
+    interpreter.set_tensor(detail["index"], np.asarray(window, np.int8).reshape(detail["shape"]))
+    interpreter.invoke()
+    return np.asarray(interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0], np.int8)
+
+
+def main(argv: list[str]) -> int:
+    """Run a model.tflite over the array `inputs` of one .npz and write the array `outputs` to another."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline.oracle", description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("model", type=Path)
+    parser.add_argument("inputs", type=Path)
+    parser.add_argument("outputs", type=Path)
+    parser.add_argument("--title", default="oracle", help="shown beside the progress bar")
+    options = parser.parse_args(argv)
+    if not options.model.exists():
+        raise Problem(options.model, "does not exist")
+    inputs = read_arrays(options.inputs, "python -m pipeline.quantize")["inputs"]
+    results = run(options.model.read_bytes(), inputs, options.title, options.model)
+    write_arrays(options.outputs, {"outputs": results})
+    return 0
+
+
+if __name__ == "__main__":
+    problem.run(main)

@@ -1,0 +1,125 @@
+"""Magnitude pruning of a trained network: zeros grow along a polynomial while it is fine-tuned."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+from pipeline.files import build_dir, needed, read_json, write_json
+from pipeline.problem import EXIT_LIMIT, EXIT_TOOL, Problem, run
+from pipeline.progress import say
+from pipeline.spec import Limits, load_model
+from pipeline.train import check_minimum, evaluate, fit, keras, quiet, save_network
+from pipeline.windows import read_windows, side_of
+
+SLACK = 0.005  # tfmot rounds the number of zeros of each layer
+RAMP = 0.6  # share of the fine-tuning over which sparsity grows; the rest mends what the zeros broke
+
+
+def toolkit() -> Any:
+    """tfmot's sparsity module; a Problem when it is not installed."""
+    try:
+        with quiet():
+            from tensorflow_model_optimization.sparsity import keras as sparsity
+    except ImportError as error:
+        what = f"pruning needs tensorflow-model-optimization: {error}"
+        raise Problem("tensorflow-model-optimization", what, "run: pip install '.[train]'", EXIT_TOOL) from error
+    return sparsity
+
+
+def kernels(network: Any) -> dict[str, np.ndarray[Any, Any]]:
+    """Weights of each layer that is pruned, by layer name: matrices and filters, not biases or normalisation."""
+    named = {layer.name: [w for w in layer.get_weights() if w.ndim >= 2] for layer in network.layers}
+    return {name: np.concatenate([w.ravel() for w in weights]) for name, weights in named.items() if weights}
+
+
+def sparsity_table(before: Any, after: Any) -> list[dict[str, Any]]:
+    """Share of zeros of each layer before and after, and how many weights it has."""
+    old, new = kernels(before), kernels(after)
+    zeros = {name: (float(np.mean(old[name] == 0)), float(np.mean(new[name] == 0))) for name in new}
+    return [{"layer": name, "before": b, "after": a, "weights": int(new[name].size)} for name, (b, a) in zeros.items()]
+
+
+def overall(table: list[dict[str, Any]], key: str = "after") -> float:
+    """Share of zeros over all layers of a sparsity table."""
+    return float(sum(row[key] * row["weights"] for row in table) / sum(row["weights"] for row in table))
+
+
+def check_drop(name: str, limits: Limits, rung: str, before: dict[str, Any], after: dict[str, Any], most: float) -> int:
+    """0, or 1 after saying by how much the limit metric fell too far below float."""
+    drop = before[limits.metric] - after[limits.metric]
+    if drop <= most:
+        return 0
+    say(f"limit missed: {name} {rung}: {limits.metric} drops by {drop:.4f}, {drop - most:.4f} more than the limit {most}")
+    return EXIT_LIMIT
+
+
+def prune(name: str) -> int:
+    """Prune build/<name>/float.keras to the model's sparsity; write pruned.keras and prune.json."""
+    started, source, folder = time.monotonic(), load_model(name), build_dir(name)
+    spec, settings = source.spec, source.spec.training
+    made_by = f"python -m pipeline.train {name}"
+    needed(folder / "float.keras", made_by)
+    arrays, before = read_windows(name)[0], read_json(folder / "train.json", made_by)
+    dense = keras(spec.seed).models.load_model(folder / "float.keras", compile=False)
+    train, val = side_of(arrays, "train"), side_of(arrays, "val")
+    tfmot = toolkit()
+    steps = -(-len(train.x) // spec.training.batch) * settings.prune_epochs
+    schedule = tfmot.PolynomialDecay(0.0, spec.sparsity, begin_step=0, end_step=int(RAMP * steps), frequency=10)
+    wrapped = tfmot.prune_low_magnitude(dense, pruning_schedule=schedule)
+    fitted = fit(wrapped, spec, train, val, epochs=settings.prune_epochs, rate=settings.prune_rate,
+                 title=f"{name}: pruning", callbacks=(tfmot.UpdatePruningStep(),))
+    pruned = tfmot.strip_pruning(wrapped)
+    table = sparsity_table(keras(spec.seed).models.load_model(folder / "float.keras", compile=False), pruned)
+    task = before["task"]
+    figures, _ = evaluate(pruned, task, arrays, "pruned")
+    save_network(pruned, folder / "pruned.keras")
+    write_json(folder / "prune.json", {
+        "model": name, "target": spec.sparsity, "reached": overall(table), "sparsity": table, "task": task,
+        "metrics": {"float": before["metrics"], "pruned": figures}, "history": fitted.history,
+        "seconds": round(time.monotonic() - started, 1),
+    })
+    if overall(table) < spec.sparsity - SLACK:
+        say(f"limit missed: {name} pruned: sparsity {overall(table):.4f} is below the target {spec.sparsity}")
+        return EXIT_LIMIT
+    dropped = check_drop(name, spec.limits, "pruned", before["metrics"], figures, spec.limits.drop_pruned)
+    return dropped or check_minimum(name, spec, "pruned", figures)
+
+
+def print_table(facts: dict[str, Any]) -> None:
+    """The zeros of each layer before and after, and what they cost."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("layer", "weights", "zeros before", "zeros after", title=f"{facts['model']}: magnitude pruning")
+    for row in facts["sparsity"]:
+        table.add_row(row["layer"], str(row["weights"]), f"{row['before']:.1%}", f"{row['after']:.1%}")
+    total = sum(row["weights"] for row in facts["sparsity"])
+    table.add_row("all", str(total), f"{overall(facts['sparsity'], 'before'):.1%}", f"{facts['reached']:.1%}")
+    Console().print(table)
+
+
+def main(argv: list[str]) -> int:
+    """Prune one trained model."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline.prune", description=__doc__)
+    parser.add_argument("name", help="a folder of models/")
+    parser.add_argument("--json", action="store_true", help="print prune.json")
+    options = parser.parse_args(argv)
+    code = prune(options.name)
+    facts = json.loads((build_dir(options.name) / "prune.json").read_text())
+    if options.json:
+        sys.stdout.write(json.dumps(facts) + "\n")
+    else:
+        print_table(facts)
+    return code
+
+
+if __name__ == "__main__":
+    os.environ["TF_USE_LEGACY_KERAS"] = "1"
+    run(main)

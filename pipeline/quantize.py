@@ -1,0 +1,176 @@
+"""Full-integer quantization: int8 in, int8 out, calibrated on training windows, checked by the oracle, as one ladder."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import metrics, oracle
+from pipeline.files import build_dir, model_id, needed, read_json, write_arrays, write_bytes, write_json
+from pipeline.problem import Problem, run
+from pipeline.prune import check_drop
+from pipeline.spec import Side, Source, load_model
+from pipeline.train import check_minimum, keras, outputs, quiet
+from pipeline.windows import read_windows, side_of
+
+CALIBRATION_WINDOWS = 400
+INTEGERS = ("INT8", "INT32")
+RUNGS = ("float", "pruned", "int8")
+Facts = dict[str, Any]
+
+
+def calibration(train: Side, seed: int) -> NDArray[np.int64]:
+    """Indices of the training windows that set the ranges: up to 400, drawn with the model's seed."""
+    count = min(CALIBRATION_WINDOWS, len(train.x))
+    return np.sort(np.random.default_rng(seed).choice(len(train.x), count, replace=False))
+
+
+def convert(network: Any, windows: NDArray[np.float32]) -> bytes:
+    """The network as a full-int8 flatbuffer with batch 1; `windows` [n, *shape] set the ranges of its tensors."""
+    import tensorflow as tf
+
+    signature = tf.TensorSpec([1, *windows.shape[1:]], tf.float32)
+    with quiet():
+        concrete = tf.function(network).get_concrete_function(signature)
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], network)
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: ([window[None]] for window in windows)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tf.int8
+        return bytes(converter.convert())
+
+
+def check_integer(flatbuffer: bytes, where: object) -> None:
+    """A Problem that names every tensor which is neither int8 nor int32, with its type."""
+    odd = [f"{name} is {kind}" for name, kind in tensor_types(flatbuffer) if kind not in INTEGERS]
+    if odd:
+        what = f"{len(odd)} tensors are not int8 or int32: {', '.join(odd)}"
+        raise Problem(where, what, "a layer has no int8 kernel: replace it, or keep it out of the network")
+
+
+def tensor_types(flatbuffer: bytes) -> list[tuple[str, str]]:
+    """Name and type of every tensor of the first subgraph."""
+    import tflite
+
+    kinds = {value: kind for kind, value in vars(tflite.TensorType).items() if isinstance(value, int)}
+    graph = tflite.Model.GetRootAs(flatbuffer, 0).Subgraphs(0)
+    tensors = [graph.Tensors(index) for index in range(graph.TensorsLength())]
+    return [(tensor.Name().decode(), kinds[tensor.Type()]) for tensor in tensors]
+
+
+def edges(flatbuffer: bytes) -> tuple[Facts, Facts]:
+    """Scale, zero point and shape (without the batch) of the one input and the one output."""
+    import tflite
+
+    graph = tflite.Model.GetRootAs(flatbuffer, 0).Subgraphs(0)
+    found = []
+    for index in (graph.Inputs(0), graph.Outputs(0)):
+        tensor = graph.Tensors(index)
+        quantization = tensor.Quantization()
+        shape = [int(size) for size in tensor.ShapeAsNumpy()[1:]]
+        zero = int(quantization.ZeroPoint(0))
+        found.append({"scale": float(quantization.Scale(0)), "zero_point": zero, "shape": shape})
+    return found[0], found[1]
+
+
+def quantize(name: str) -> int:
+    """Convert build/<name>/pruned.keras; write model.tflite, reference.npz and quantize.json; check the limits."""
+    source, folder = load_model(name), build_dir(name)
+    pruned_facts = read_json(folder / "prune.json", f"python -m pipeline.prune {name}")
+    networks = _networks(source, folder)
+    arrays, windows_facts = read_windows(name)
+    chosen = calibration(side_of(arrays, "train"), source.spec.seed)
+    flatbuffer = convert(networks["pruned"], arrays["x_train"][chosen])
+    check_integer(flatbuffer, f"{name}: the converted model")
+    first, last = edges(flatbuffer)
+    task = pruned_facts["task"]
+    int8 = _int8_rung(name, flatbuffer, task, arrays, first, last)
+    figures = {**pruned_facts["metrics"], "int8": int8.pop("metrics")}
+    test = side_of(arrays, "test")
+    write_bytes(folder / "model.tflite", flatbuffer)
+    reals = {f"{rung}_outputs": outputs(network, test.x) for rung, network in networks.items()}
+    write_arrays(folder / "reference.npz", {**int8, "labels": test.y, "groups": test.g, **reals})
+    write_json(folder / "quantize.json", {
+        "model": name, "model_id": model_id(flatbuffer), "tflite_bytes": len(flatbuffer), "task": task,
+        "input": first, "output": last, "standardise": windows_facts["standardise"], "window": windows_facts["window"],
+        "metrics": figures, "ladder": ladder(figures, source.spec.limits.metric),
+        "limits": asdict(source.spec.limits), "sparsity": pruned_facts["sparsity"],
+        "calibration": {"windows": len(chosen), "side": "train"}, "provenance": windows_facts["provenance"],
+        "groups": windows_facts["groups"],
+    })
+    limits = source.spec.limits
+    dropped = check_drop(name, limits, "int8", figures["float"], figures["int8"], limits.drop_int8)
+    return dropped or check_minimum(name, source.spec, "int8", figures["int8"])
+
+
+def _networks(source: Source, folder: Path) -> dict[str, Any]:
+    """The float and the pruned network."""
+    needed(folder / "float.keras", f"python -m pipeline.train {source.name}")
+    needed(folder / "pruned.keras", f"python -m pipeline.prune {source.name}")
+    models = keras(source.spec.seed).models
+    return {rung: models.load_model(folder / f"{rung}.keras", compile=False) for rung in RUNGS[:2]}
+
+
+def _int8_rung(name: str, flatbuffer: bytes, task: Facts, arrays: dict[str, NDArray[Any]], first: Facts, last: Facts) -> Facts:
+    """Inputs and outputs of the whole test side as the oracle computes them, and their metrics."""
+
+    def reconstruct(side: Side) -> tuple[NDArray[np.int8], NDArray[np.int8], NDArray[Any], NDArray[Any]]:
+        inputs = metrics.quantize(side.x, first)
+        found = oracle.run_apart(flatbuffer, inputs, f"{name}: int8 reference")
+        return inputs, found, metrics.dequantize(inputs, first), metrics.dequantize(found, last)
+
+    if task["kind"] == "anomaly":
+        _, _, real_in, real_out = reconstruct(side_of(arrays, "calib"))
+        task["threshold"]["int8"] = metrics.threshold(metrics.anomaly_scores(real_out, real_in))
+    test = side_of(arrays, "test")
+    inputs, found, real_in, real_out = reconstruct(test)
+    return {"inputs": inputs, "outputs": found, "metrics": metrics.score(task, real_out, test.y, real_in, "int8")}
+
+
+def ladder(figures: Facts, metric: str) -> list[Facts]:
+    """One row a rung: every single-number metric, and how far the limit's metric moved from float."""
+    base = figures["float"][metric]
+    return [
+        {"rung": rung, **{key: value for key, value in figures[rung].items() if isinstance(value, float)},
+         "delta": figures[rung][metric] - base}
+        for rung in RUNGS
+    ]
+
+
+def print_ladder(facts: Facts) -> None:
+    """The ladder float -> pruned -> int8 as a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    columns = [key for key in facts["ladder"][0] if key not in ("rung", "delta")]
+    table = Table("rung", *(column.replace("_", " ") for column in columns), "delta " + facts["limits"]["metric"],
+                  title=f"{facts['model']}: {facts['tflite_bytes']} bytes, id {facts['model_id']}")
+    for row in facts["ladder"]:
+        table.add_row(row["rung"], *(f"{row[column]:.4f}" for column in columns), f"{row['delta']:+.4f}")
+    Console().print(table)
+
+
+def main(argv: list[str]) -> int:
+    """Quantize one pruned model and print the ladder."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline.quantize", description=__doc__)
+    parser.add_argument("name", help="a folder of models/")
+    parser.add_argument("--json", action="store_true", help="print quantize.json")
+    options = parser.parse_args(argv)
+    code = quantize(options.name)
+    facts = json.loads((build_dir(options.name) / "quantize.json").read_text())
+    if options.json:
+        sys.stdout.write(json.dumps(facts) + "\n")
+    else:
+        print_ladder(facts)
+    return code
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,169 @@
+"""What a models/<name>/model.py says: its data, network, task and limits, in one file per model."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.files import check_model_name, project_root
+from pipeline.problem import Problem, raise_all
+
+
+@dataclass(frozen=True)
+class Window:
+    """One input of the network: its shape, the rate of the signal in Hz, names of the channels, and their unit."""
+
+    shape: tuple[int, ...]
+    hz: float
+    channels: tuple[str, ...]
+    unit: str
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the model must reach: `metric` at least `minimum` on each rung, and how far a rung may drop below float.
+
+    `ticks` optionally names, per board, the most ticks of that board's clock that one inference may take (median).
+    """
+
+    metric: str
+    minimum: float
+    drop_pruned: float
+    drop_int8: float
+    ticks: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Training:
+    """How the network is fitted: Adam at `rate`, halved after `halve_after` epochs that bring nothing, stopped after
+    `patience` such epochs; pruning then fine-tunes for `prune_epochs` at `prune_rate`."""
+
+    epochs: int
+    batch: int = 64
+    rate: float = 2e-3
+    patience: int = 8
+    halve_after: int = 3
+    prune_epochs: int = 8
+    prune_rate: float = 1e-3
+
+
+@dataclass(frozen=True)
+class Model:
+    """The facts of one model. `labels` are the classes in order of the outputs, or (normal, fault) for anomaly."""
+
+    task: Literal["classification", "anomaly"]
+    window: Window
+    labels: tuple[str, ...]
+    sparsity: float
+    seed: int
+    training: Training
+    limits: Limits
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a split: windows x [n, *shape] float32, labels y [n], and the group (index) each window is of."""
+
+    x: NDArray[np.float32]
+    y: NDArray[np.int64]
+    g: NDArray[np.int64]
+
+    def of(self, groups: list[int]) -> Side:
+        """The windows of some groups."""
+        keep = np.isin(self.g, groups)
+        return Side(self.x[keep], self.y[keep], self.g[keep])
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the recordings came from."""
+
+    package: str
+    version: str
+    file: str
+    sha256: str
+    licence: str
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Windows in physical units on sides that share no group; `rule` says in a sentence how the sides were chosen.
+
+    `val` may be empty (early stopping then watches the training loss). `calib` is for anomaly detection only: normal
+    windows on which the alarm threshold is set.
+    """
+
+    train: Side
+    val: Side
+    test: Side
+    groups: tuple[str, ...]
+    rule: str
+    provenance: Provenance
+    calib: Side | None = None
+
+    def sides(self) -> dict[str, Side]:
+        """The sides by name, without `calib` when there is none."""
+        sides = {"train": self.train, "val": self.val, "test": self.test}
+        return sides if self.calib is None else {**sides, "calib": self.calib}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A loaded models/<name>/model.py.
+
+    `augment(x, random)` is optional: it gives changed copies of training windows (in physical units), anew each epoch.
+    """
+
+    name: str
+    path: Path
+    spec: Model
+    windows: Callable[[], Splits]
+    network: Callable[[], Any]
+    augment: Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.float32]] | None = None
+
+
+PIECES = {
+    "SPEC": "SPEC = pipeline.spec.Model(...)",
+    "windows": "def windows() -> pipeline.spec.Splits",
+    "network": "def network() -> an uncompiled tf_keras model",
+}
+
+
+def model_path(name: str) -> Path:
+    """models/<name>/model.py; a Problem with the nearest name when there is none."""
+    return project_root() / "models" / check_model_name(name) / "model.py"
+
+
+def load_model(name: str) -> Source:
+    """Load models/<name>/model.py; every missing piece is named at once."""
+    path = model_path(name)
+    module = _import(name, path)
+    raise_all([Problem(path, f"does not define {piece}", f"add: {PIECES[piece]}") for piece in _missing(module)])
+    if not isinstance(module.SPEC, Model):
+        raise Problem(path, f"SPEC is a {type(module.SPEC).__name__}, not a Model", f"write: {PIECES['SPEC']}")
+    return Source(name, path, module.SPEC, module.windows, module.network, getattr(module, "augment", None))
+
+
+def _missing(module: ModuleType) -> list[str]:
+    return [piece for piece in PIECES if not hasattr(module, piece)]
+
+
+def _import(name: str, path: Path) -> ModuleType:
+    found = importlib.util.spec_from_file_location(f"models.{name}", path)
+    if found is None or found.loader is None:
+        raise Problem(path, "is not a Python file")
+    module = importlib.util.module_from_spec(found)
+    try:
+        found.loader.exec_module(module)
+    except SyntaxError as error:
+        raise Problem(f"{path}:{error.lineno}", f"is not valid Python: {error.msg}") from error
+    except (ImportError, NameError, AttributeError, TypeError, ValueError) as error:
+        raise Problem(path, f"cannot be loaded: {error}", "a model imports only numpy and pipeline at its top") from error
+    return module

@@ -1,0 +1,144 @@
+"""Cut recordings into windows, keep every subject or recording on one side, standardise by the training side."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import data, spec
+from pipeline.files import build_dir, read_arrays, read_json, write_arrays, write_json
+from pipeline.problem import Problem, raise_all, run
+from pipeline.progress import say
+from pipeline.spec import Side, Source, Splits, load_model, model_path
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def cut(signal: NDArray[np.float32], length: int, hop: int) -> NDArray[np.float32]:
+    """Windows [count, length, channels] of a signal [samples, channels], one every `hop` samples, none padded."""
+    windows = np.lib.stride_tricks.sliding_window_view(signal, length, axis=0)[::hop]
+    return np.ascontiguousarray(np.moveaxis(windows, -1, 1), dtype=np.float32)
+
+
+def gather(recordings: list[tuple[NDArray[np.float32], int, int]]) -> Side:
+    """One side from (windows, label, group) of each of its recordings."""
+    x = np.concatenate([windows for windows, _, _ in recordings])
+    counts = [len(windows) for windows, _, _ in recordings]
+    y = np.repeat(np.array([label for _, label, _ in recordings], np.int64), counts)
+    return Side(x, y, np.repeat(np.array([group for _, _, group in recordings], np.int64), counts))
+
+
+def empty_side(shape: tuple[int, ...]) -> Side:
+    """A side without windows."""
+    return Side(np.zeros((0, *shape), np.float32), np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+
+def standardisation(train: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and standard deviation of each channel (last axis) of the training windows; a constant channel gets 1."""
+    axes = tuple(range(train.ndim - 1))
+    mean, scale = train.mean(axes, dtype=np.float64), train.std(axes, dtype=np.float64)
+    return mean.astype(np.float32), np.where(scale > 0, scale, 1.0).astype(np.float32)
+
+
+def check_splits(source: Source, splits: Splits) -> None:
+    """A Problem for each group on two sides, shape that differs from the window's, or number that is not finite."""
+    problems = []
+    sides = splits.sides()
+    for first, second in ((a, b) for i, a in enumerate(sides) for b in list(sides)[i + 1 :]):
+        for group in sorted(set(sides[first].g.tolist()) & set(sides[second].g.tolist())):
+            what = f"{splits.groups[group]} is on two sides, {first} and {second}"
+            problems.append(Problem(source.path, what, "windows of one subject or recording belong to one side"))
+    for name, side in sides.items():
+        if side.x.shape[1:] != source.spec.window.shape:
+            what = f"windows() gives {name} windows {side.x.shape[1:]}, SPEC.window says {source.spec.window.shape}"
+            problems.append(Problem(source.path, what))
+        if not np.isfinite(side.x).all():
+            problems.append(Problem(source.path, f"windows() gives {name} windows with numbers that are not finite"))
+    raise_all(problems or [Problem(source.path, "windows() gives no training windows")] * (len(splits.train.x) == 0))
+
+
+def make_windows(name: str) -> Path:
+    """Write build/<name>/windows.npz (standardised) and windows.json (split, provenance, constants)."""
+    source = load_model(name)
+    say(f"{name}: cutting windows")
+    splits = source.windows()
+    check_splits(source, splits)
+    mean, scale = standardisation(splits.train.x)
+    arrays: Arrays = {}
+    for side_name, side in splits.sides().items():
+        arrays[f"x_{side_name}"] = ((side.x - mean) / scale).astype(np.float32)
+        arrays[f"y_{side_name}"], arrays[f"g_{side_name}"] = side.y, side.g
+    path = build_dir(name) / "windows.npz"
+    write_json(build_dir(name) / "windows.json", _describe(source, splits, mean, scale))
+    write_arrays(path, arrays)
+    return path
+
+
+def current_windows(name: str) -> tuple[Arrays, dict[str, Any]]:
+    """The arrays and facts of build/<name>/windows.*, made first when missing or older than what they come from."""
+    path, facts = build_dir(name) / "windows.npz", build_dir(name) / "windows.json"
+    if not path.exists() or not facts.exists() or path.stat().st_mtime < _newest(name):
+        make_windows(name)
+    return read_windows(name)
+
+
+def read_windows(name: str) -> tuple[Arrays, dict[str, Any]]:
+    """The arrays and facts of build/<name>/windows.* as they are."""
+    made_by = f"python -m pipeline.windows {name}"
+    return read_arrays(build_dir(name) / "windows.npz", made_by), read_json(build_dir(name) / "windows.json", made_by)
+
+
+def side_of(arrays: Arrays, name: str) -> Side:
+    """One side of windows.npz."""
+    return Side(arrays[f"x_{name}"], arrays[f"y_{name}"], arrays[f"g_{name}"])
+
+
+def _newest(name: str) -> float:
+    sources = [model_path(name), *(Path(str(module.__file__)) for module in (data, spec, sys.modules[__name__]))]
+    return max(path.stat().st_mtime for path in sources)
+
+
+def _describe(source: Source, splits: Splits, mean: NDArray[np.float32], scale: NDArray[np.float32]) -> dict[str, Any]:
+    sides = splits.sides()
+    return {
+        "model": source.name,
+        "seed": source.spec.seed,
+        "rule": splits.rule,
+        "groups": list(splits.groups),
+        "sides": {name: [splits.groups[g] for g in sorted(set(side.g.tolist()))] for name, side in sides.items()},
+        "counts": {name: _counts(side, source.spec.labels) for name, side in sides.items()},
+        "provenance": asdict(splits.provenance),
+        "window": asdict(source.spec.window),
+        "standardise": {"mean": mean.tolist(), "scale": scale.tolist()},
+    }
+
+
+def _counts(side: Side, labels: tuple[str, ...]) -> dict[str, int]:
+    return {label: int(np.sum(side.y == index)) for index, label in enumerate(labels)}
+
+
+def main(argv: list[str]) -> int:
+    """Cut the windows of one model and print how many there are on each side."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline.windows", description=__doc__)
+    parser.add_argument("name", help="a folder of models/")
+    parser.add_argument("--json", action="store_true", help="print windows.json")
+    options = parser.parse_args(argv)
+    make_windows(options.name)
+    facts = read_windows(options.name)[1]
+    if options.json:
+        print(json.dumps(facts))
+        return 0
+    for side, counts in facts["counts"].items():
+        print(f"{side:6} {sum(counts.values()):6} windows of {', '.join(facts['sides'][side]) or 'nothing'}")
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)
