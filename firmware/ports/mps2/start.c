@@ -1,0 +1,40 @@
+/* From reset to main(): vectors, initial data, zeroed memory. */
+#include <stdint.h>
+
+extern uint32_t data_start[], data_end[], bss_start[], bss_end[], stack_top[];
+extern const uint32_t data_load[];
+
+int main(void);
+void reset(void);
+
+void reset(void)
+{
+    const uint32_t *from = data_load;
+
+    for (uint32_t *to = data_start; to < data_end; to++) {
+        *to = *from++;
+    }
+    for (uint32_t *to = bss_start; to < bss_end; to++) {
+        *to = 0;
+    }
+    main();
+}
+
+/* A fault ends here: the host sees a silent device. */
+static void stop(void)
+{
+    for (;;) {
+    }
+}
+
+typedef union {
+    const void *stack;
+    void (*handler)(void);
+} vector_t;
+
+__attribute__((section(".vectors"), used)) static const vector_t vectors[16] = {
+    {.stack = stack_top}, {.handler = reset}, {.handler = stop}, {.handler = stop}, {.handler = stop},
+    {.handler = stop},    {.handler = stop},  {.handler = 0},    {.handler = 0},    {.handler = 0},
+    {.handler = 0},       {.handler = stop},  {.handler = stop}, {.handler = 0},    {.handler = stop},
+    {.handler = stop},
+};
