@@ -1,0 +1,50 @@
+/* What all kernels share: the version of their interface, memory kinds, shapes, and the inner product. */
+#ifndef NN_H
+#define NN_H
+
+#include <stdint.h>
+
+/* Goes up when a parameter struct or a meaning changes; generated models refuse another one. */
+#define NN_VERSION 1
+
+/* Constants stay in read-only memory. AVR loads them from flash by other instructions, so there the type says it. */
+#ifdef __AVR__
+#define NN_ROM const __flash
+#else
+#define NN_ROM const
+#endif
+
+typedef struct {
+    int16_t height, width, channels;
+} nn_shape_t;
+
+typedef struct {
+    int16_t height, width;
+} nn_size_t;
+
+/* Sum of weights[i] * (x[i] + offset). offset: [-127, 128], so a term fits 16 bits and count may reach 65535. */
+static inline int32_t nn_dot_s8(const int8_t *x, NN_ROM int8_t *weights, int32_t count, int32_t offset)
+{
+    int32_t sum = 0;
+    for (int32_t i = 0; i < count; i++) {
+        sum += weights[i] * (x[i] + offset);
+    }
+    return sum;
+}
+
+static inline int32_t nn_max(int32_t a, int32_t b)
+{
+    return a > b ? a : b;
+}
+
+static inline int32_t nn_min(int32_t a, int32_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline int8_t nn_clamp_s8(int32_t value, int32_t low, int32_t high)
+{
+    return (int8_t)nn_min(nn_max(value, low), high);
+}
+
+#endif

@@ -1,0 +1,93 @@
+/* TFLite's integer arithmetic, once in C: every function here has a twin in pipeline/fixedpoint.py. */
+#ifndef NN_FIXED_H
+#define NN_FIXED_H
+
+#include "nn.h"
+
+/* round(a * b / 2^31), half away from zero. INT32_MIN * INT32_MIN saturates. */
+static inline int32_t nn_doubling_high_mul(int32_t a, int32_t b)
+{
+    if (a == INT32_MIN && b == INT32_MIN) {
+        return INT32_MAX;
+    }
+    int64_t product = (int64_t)a * b;
+    int64_t nudge = product >= 0 ? (int64_t)1 << 30 : 1 - ((int64_t)1 << 30);
+    return (int32_t)((product + nudge) / ((int64_t)1 << 31));
+}
+
+/* round(x / 2^exponent), half away from zero. exponent: [0, 31] */
+static inline int32_t nn_divide_by_power(int32_t x, int32_t exponent)
+{
+    int32_t mask = (int32_t)(((uint32_t)1 << exponent) - 1);
+    int32_t threshold = (mask >> 1) + (x < 0 ? 1 : 0);
+    return (x >> exponent) + ((x & mask) > threshold ? 1 : 0);
+}
+
+/* x * multiplier / 2^31 * 2^shift, rounded twice as TFLite does. shift: [-31, 30]; the left shift wraps. */
+static inline int32_t nn_requantize(int32_t x, int32_t multiplier, int32_t shift)
+{
+    int32_t left = shift > 0 ? shift : 0;
+    int32_t right = shift > 0 ? 0 : -shift;
+    int32_t shifted = (int32_t)((uint32_t)x << left);
+    return nn_divide_by_power(nn_doubling_high_mul(shifted, multiplier), right);
+}
+
+/* x * 2^exponent, saturated. exponent: [1, 30] */
+static inline int32_t nn_saturating_shift(int32_t x, int32_t exponent)
+{
+    int32_t limit = INT32_MAX >> exponent;
+    if (x > limit) {
+        return INT32_MAX;
+    }
+    if (x < -limit - 1) {
+        return INT32_MIN;
+    }
+    return (int32_t)((uint32_t)x << exponent);
+}
+
+/* exp(a) for a in [-1/4, 0), Q0.31: Taylor around -1/8 */
+static inline int32_t nn_exp_in_last_quarter(int32_t a)
+{
+    const int32_t exp_minus_eighth = 1895147668, one_third = 715827883;
+    int32_t x = a + ((int32_t)1 << 28);
+    int32_t x2 = nn_doubling_high_mul(x, x);
+    int32_t x3 = nn_doubling_high_mul(x2, x);
+    int32_t x4 = nn_doubling_high_mul(x2, x2);
+    int32_t tail = nn_doubling_high_mul(nn_divide_by_power(x4, 2) + x3, one_third) + x2;
+    return exp_minus_eighth + nn_doubling_high_mul(exp_minus_eighth, x + nn_divide_by_power(tail, 1));
+}
+
+/* exp(x) in Q0.31 for x <= 0 in Q5.26 */
+static inline int32_t nn_exp_on_negative_q5(int32_t x)
+{
+    /* exp(-2^k) in Q0.31 for k = -2 .. 4 */
+    static NN_ROM int32_t powers[7] = {1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242};
+    const int32_t quarter = (int32_t)1 << 24;
+    if (x == 0) {
+        return INT32_MAX;
+    }
+    int32_t below_quarter = (x & (quarter - 1)) - quarter;
+    int32_t result = nn_exp_in_last_quarter((int32_t)((uint32_t)below_quarter << 5));
+    uint32_t remainder = (uint32_t)below_quarter - (uint32_t)x;
+    for (uint8_t i = 0; i < 7; i++) {
+        if (remainder & ((uint32_t)1 << (24 + i))) {
+            result = nn_doubling_high_mul(result, powers[i]);
+        }
+    }
+    return result;
+}
+
+/* 1 / (1 + x) in Q0.31 for x in [0, 1) in Q0.31: three Newton steps */
+static inline int32_t nn_one_over_one_plus(int32_t x)
+{
+    const int32_t q2_48_over_17 = 1515870810, q2_minus_32_over_17 = -1010580540;
+    int32_t half_denominator = (int32_t)(((uint32_t)x + (uint32_t)INT32_MAX + 1) >> 1);
+    int32_t estimate = q2_48_over_17 + nn_doubling_high_mul(half_denominator, q2_minus_32_over_17);
+    for (uint8_t i = 0; i < 3; i++) {
+        int32_t error = ((int32_t)1 << 29) - nn_doubling_high_mul(half_denominator, estimate);
+        estimate += nn_saturating_shift(nn_doubling_high_mul(estimate, error), 2);
+    }
+    return nn_saturating_shift(estimate, 1);
+}
+
+#endif

@@ -1,0 +1,126 @@
+"""TFLite's integer arithmetic, once in Python: every function here has a twin in firmware/kernels/nn_fixed.h.
+
+Values are int32 carried in int64 arrays. The rounding is gemmlowp's, as TFLite Micro uses it with double rounding.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Ints = NDArray[np.int64]
+INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
+
+# exp(-2^k) in Q0.31 for k = -2 .. 4, by which exp of the integer and half bits is multiplied.
+EXP_POWERS = (1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242)
+EXP_MINUS_EIGHTH = 1895147668
+ONE_THIRD = 715827883
+Q2_48_OVER_17 = 1515870810
+Q2_MINUS_32_OVER_17 = -1010580540
+
+
+def quantize_multiplier(real: float) -> tuple[int, int]:
+    """real = multiplier / 2^31 * 2^shift with multiplier in [2^30, 2^31) (TFLite QuantizeMultiplier)."""
+    if real == 0.0:
+        return 0, 0
+    fraction, shift = math.frexp(real)
+    multiplier = math.floor(fraction * 2**31 + 0.5)
+    if multiplier == 2**31:
+        multiplier, shift = multiplier // 2, shift + 1
+    if shift < -31:
+        return 0, 0
+    if shift > 30:
+        return INT32_MAX, 30
+    return multiplier, shift
+
+
+def wrap32(x: Ints) -> Ints:
+    """The low 32 bits as a signed number: what C's int32 multiplication leaves on the device."""
+    return ((x + 2**31) & 0xFFFFFFFF) - 2**31
+
+
+def saturate32(x: Ints) -> Ints:
+    """Clamp to int32."""
+    return np.clip(x, INT32_MIN, INT32_MAX)
+
+
+def doubling_high_mul(a: ArrayLike, b: ArrayLike) -> Ints:
+    """round(a * b / 2^31), half away from zero, saturated (gemmlowp SaturatingRoundingDoublingHighMul)."""
+    product = np.asarray(a, np.int64) * np.asarray(b, np.int64)
+    nudged = product + np.where(product >= 0, 1 << 30, 1 - (1 << 30))
+    return saturate32(np.where(nudged >= 0, nudged >> 31, -((-nudged) >> 31)))
+
+
+def divide_by_power(x: ArrayLike, exponent: ArrayLike) -> Ints:
+    """round(x / 2^exponent), half away from zero (gemmlowp RoundingDivideByPOT)."""
+    value, power = np.asarray(x, np.int64), np.asarray(exponent, np.int64)
+    mask = (np.int64(1) << power) - 1
+    threshold = (mask >> 1) + (value < 0)
+    return np.asarray((value >> power) + ((value & mask) > threshold), np.int64)
+
+
+def requantize(x: ArrayLike, multiplier: ArrayLike, shift: ArrayLike) -> Ints:
+    """x * multiplier / 2^31 * 2^shift with TFLite's double rounding (MultiplyByQuantizedMultiplier)."""
+    power = np.asarray(shift, np.int64)
+    left, right = np.maximum(power, 0), np.maximum(-power, 0)
+    shifted = wrap32(np.asarray(x, np.int64) << left)
+    return divide_by_power(doubling_high_mul(shifted, multiplier), right)
+
+
+def exp_on_negative(x: Ints, integer_bits: int) -> Ints:
+    """exp(x) in Q0.31 for x <= 0 in Q(integer_bits).(31 - integer_bits) (gemmlowp exp_on_negative_values)."""
+    fractional = 31 - integer_bits
+    quarter = 1 << (fractional - 2)
+    below_quarter = (x & (quarter - 1)) - quarter
+    result = _exp_in_last_quarter(below_quarter << integer_bits)
+    remainder = below_quarter - x
+    for power, factor in enumerate(EXP_POWERS, start=-2):
+        if power < integer_bits:
+            bit = (remainder >> (fractional + power)) & 1
+            result = np.where(bit == 1, doubling_high_mul(result, factor), result)
+    return np.where(x == 0, INT32_MAX, result)
+
+
+def _exp_in_last_quarter(a: Ints) -> Ints:
+    """exp(a) for -1/4 <= a < 0, Q0.31: Taylor around -1/8."""
+    x = a + (1 << 28)
+    x2 = doubling_high_mul(x, x)
+    x3, x4 = doubling_high_mul(x2, x), doubling_high_mul(x2, x2)
+    tail = doubling_high_mul(divide_by_power(x4, 2) + x3, ONE_THIRD) + x2
+    series = x + divide_by_power(tail, 1)
+    return EXP_MINUS_EIGHTH + doubling_high_mul(EXP_MINUS_EIGHTH, series)
+
+
+def one_over_one_plus(x: Ints) -> Ints:
+    """1 / (1 + x) in Q0.31 for x in [0, 1] in Q0.31: three Newton steps (gemmlowp one_over_one_plus_x_for_x_in_0_1)."""
+    half_denominator = (x + INT32_MAX + 1) >> 1
+    estimate = Q2_48_OVER_17 + doubling_high_mul(half_denominator, Q2_MINUS_32_OVER_17)
+    for _ in range(3):
+        error = (1 << 29) - doubling_high_mul(half_denominator, estimate)
+        estimate = estimate + saturate32(doubling_high_mul(estimate, error) << 2)
+    return saturate32(estimate << 1)
+
+
+def reciprocal(x: int, integer_bits: int) -> tuple[int, int]:
+    """(scale in Q0.31, bits over unit) with 1 / x = scale * 2^-bits for x > 0 in Q(integer_bits) (TFLite GetReciprocal)."""
+    headroom = 32 - int(x).bit_length()
+    fraction = int(wrap32(np.int64(((x << headroom) & 0xFFFFFFFF) - 2**31)))
+    return int(one_over_one_plus(np.int64(fraction))), integer_bits - headroom
+
+
+def logistic(x: Ints, integer_bits: int) -> Ints:
+    """1 / (1 + exp(-x)) in Q0.31 for x in Q(integer_bits) (gemmlowp logistic)."""
+    positive = one_over_one_plus(exp_on_negative(-np.abs(x), integer_bits))
+    return np.where(x == 0, 1 << 30, np.where(x > 0, positive, INT32_MAX - positive))
+
+
+def input_radius(integer_bits: int, left_shift: int) -> int:
+    """Largest |input| that stays in range after the rescale (TFLite CalculateInputRadius with 31 bits)."""
+    return math.floor(((1 << integer_bits) - 1) * 2.0 ** (31 - integer_bits) / 2.0**left_shift)
+
+
+def round_half_away(x: float) -> int:
+    """C's round(): halves go away from zero."""
+    return math.floor(abs(x) + 0.5) * (1 if x >= 0 else -1)

@@ -1,0 +1,243 @@
+"""A .tflite file to a Graph and back: the only place that knows the flatbuffer schema."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import struct
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import flatbuffers
+import numpy as np
+import tflite
+
+from pipeline.files import model_id
+from pipeline.graph import Graph, Node, Quant, Tensor
+from pipeline.problem import Problem, raise_all
+
+DTYPES = {"FLOAT32": "float32", "INT32": "int32", "INT8": "int8", "INT16": "int16", "INT64": "int64", "UINT8": "uint8",
+          "BOOL": "bool"}  # fmt: skip
+IDENTIFIER = b"TFL3"
+
+
+@cache
+def _names(enum: type) -> dict[int, str]:
+    return {value: name for name, value in vars(enum).items() if isinstance(value, int)}
+
+
+@cache
+def _values(enum: type) -> dict[str, int]:
+    return {name: value for value, name in _names(enum).items()}
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
+def _camel(name: str) -> str:
+    return "".join(part.capitalize() for part in name.split("_"))
+
+
+def read(content: bytes, where: Path | str = "model.tflite") -> Graph:
+    """The Graph of a flatbuffer; a Problem when it is no TFLite model, has several subgraphs or dynamic shapes."""
+    if len(content) < 8 or content[4:8] != IDENTIFIER:
+        raise Problem(where, "is not a TFLite model (no TFL3 at byte 4)", "convert it with python -m pipeline.quantize")
+    try:
+        return _read_model(tflite.Model.GetRootAs(content, 0), content, where)
+    except (struct.error, IndexError, AttributeError, TypeError, ValueError, OverflowError, KeyError) as error:
+        raise Problem(where, f"is a broken TFLite file ({type(error).__name__}: {error})", "copy or convert it again") from error
+
+
+def _read_model(model: Any, content: bytes, where: Path | str) -> Graph:
+    if model.SubgraphsLength() != 1:
+        raise Problem(where, f"has {model.SubgraphsLength()} subgraphs", "control flow is not supported: remove If and While")
+    subgraph = model.Subgraphs(0)
+    tensors = tuple(_read_tensor(model, subgraph.Tensors(i)) for i in range(subgraph.TensorsLength()))
+    nodes = tuple(_read_node(model, subgraph.Operators(i), i) for i in range(subgraph.OperatorsLength()))
+    graph = Graph(tensors, nodes, _ints(subgraph.InputsAsNumpy()), _ints(subgraph.OutputsAsNumpy()), model_id(content))
+    _check_indices(graph)
+    _check_static(subgraph, tensors, where)
+    return graph
+
+
+def _check_indices(graph: Graph) -> None:
+    """Every index of a tensor is one of the graph's."""
+    for node in graph.nodes:
+        if not all(-1 <= i < len(graph.tensors) for i in node.inputs + node.outputs):
+            raise IndexError(f"{graph.label(node)} names a tensor that is not there")
+    if not all(0 <= i < len(graph.tensors) for i in graph.inputs + graph.outputs):
+        raise IndexError("the model's inputs or outputs name a tensor that is not there")
+
+
+def _check_static(subgraph: Any, tensors: tuple[Tensor, ...], where: Path | str) -> None:
+    """Every shape is known; a free batch is read as the batch of 1 that TFLite Micro runs."""
+    signatures = [_ints(subgraph.Tensors(i).ShapeSignatureAsNumpy()) for i in range(len(tensors))]
+    raise_all([
+        Problem(where, f"tensor {tensor.name} has a dynamic shape {list(shape)}", "fix the batch at 1 when converting")
+        for tensor, shape in zip(tensors, signatures, strict=True)
+        if min(shape[1:], default=0) < 0 or (min(shape[:1], default=0) < 0 and tensor.shape[0] != 1)
+    ])
+
+
+def _ints(array: Any) -> tuple[int, ...]:
+    return () if isinstance(array, int) else tuple(int(value) for value in array)
+
+
+def _read_tensor(model: Any, tensor: Any) -> Tensor:
+    dtype = DTYPES.get(_names(tflite.TensorType)[tensor.Type()], "unsupported")
+    shape = _ints(tensor.ShapeAsNumpy())
+    raw = model.Buffers(tensor.Buffer()).DataAsNumpy()
+    data = None if isinstance(raw, int) or raw.size == 0 else np.frombuffer(raw.tobytes(), dtype).reshape(shape)
+    return Tensor((tensor.Name() or b"").decode(), shape, dtype, _read_quant(tensor.Quantization()), data)
+
+
+def _read_quant(quant: Any) -> Quant | None:
+    if quant is None or quant.ScaleLength() == 0:
+        return None
+    scale = tuple(float(value) for value in quant.ScaleAsNumpy())
+    return Quant(scale, _ints(quant.ZeroPointAsNumpy()), quant.QuantizedDimension())
+
+
+def _read_node(model: Any, operator: Any, index: int) -> Node:
+    code = model.OperatorCodes(operator.OpcodeIndex())
+    builtin = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+    op = _names(tflite.BuiltinOperator).get(builtin, f"BUILTIN_{builtin}")
+    if op == "CUSTOM":
+        op = f"CUSTOM({(code.CustomCode() or b'').decode()})"
+    return Node(index, op, _ints(operator.InputsAsNumpy()), _ints(operator.OutputsAsNumpy()), _read_options(operator))
+
+
+def _read_options(operator: Any) -> dict[str, Any]:
+    kind = _names(tflite.BuiltinOptions).get(operator.BuiltinOptionsType(), "NONE")
+    if kind == "NONE":
+        return {}
+    table = getattr(tflite, kind)()
+    table.Init(operator.BuiltinOptions().Bytes, operator.BuiltinOptions().Pos)
+    options: dict[str, Any] = {"table": kind}
+    for name, method in inspect.getmembers(table, inspect.ismethod):
+        if name.startswith(("GetRootAs", "Init")) or name.endswith(("Length", "IsNone")):
+            continue
+        if name.endswith("AsNumpy"):
+            options[_snake(name.removesuffix("AsNumpy"))] = _ints(method())
+        elif not inspect.signature(method).parameters:
+            options[_snake(name)] = method()
+    return options
+
+
+# Writing: what tests and repro folders need, with the same names that reading gives.
+
+
+def write(graph: Graph) -> bytes:
+    """The flatbuffer of a Graph; `read(write(graph))` has the same tensors, nodes, inputs and outputs."""
+    builder = flatbuffers.Builder(1024)
+    codes = list(dict.fromkeys(node.op for node in graph.nodes))
+    buffers = [_write_buffer(builder, b"")]
+    tensors = []
+    for tensor in graph.tensors:
+        if tensor.data is not None:
+            buffers.append(_write_buffer(builder, np.ascontiguousarray(tensor.data).tobytes()))
+        tensors.append(_write_tensor(builder, tensor, len(buffers) - 1 if tensor.data is not None else 0))
+    operators = [_write_node(builder, node, codes.index(node.op)) for node in graph.nodes]
+    subgraph = _write_subgraph(builder, graph, tensors, operators)
+    opcodes = [_write_code(builder, op) for op in codes]
+    vectors = [_offsets(builder, part) for part in (opcodes, [subgraph], buffers)]
+    tflite.ModelStart(builder)
+    tflite.ModelAddVersion(builder, 3)
+    tflite.ModelAddOperatorCodes(builder, vectors[0])
+    tflite.ModelAddSubgraphs(builder, vectors[1])
+    tflite.ModelAddBuffers(builder, vectors[2])
+    builder.Finish(tflite.ModelEnd(builder), IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def _offsets(builder: Any, offsets: list[int]) -> int:
+    builder.StartVector(4, len(offsets), 4)
+    for offset in reversed(offsets):
+        builder.PrependUOffsetTRelative(offset)
+    return int(builder.EndVector())
+
+
+def _vector(builder: Any, values: Any, dtype: str) -> int:
+    return int(builder.CreateNumpyVector(np.array(values, dtype)))
+
+
+def _write_buffer(builder: Any, content: bytes) -> int:
+    data = 0
+    if content:
+        builder.StartVector(1, len(content), 16)  # TFLite wants constants aligned to 16
+        builder.head -= len(content)
+        builder.Bytes[builder.head : builder.head + len(content)] = content
+        data = builder.EndVector()
+    tflite.BufferStart(builder)
+    if content:
+        tflite.BufferAddData(builder, data)
+    return int(tflite.BufferEnd(builder))
+
+
+def _write_tensor(builder: Any, tensor: Tensor, buffer: int) -> int:
+    name, shape = builder.CreateString(tensor.name), _vector(builder, tensor.shape, "int32")
+    quant = _write_quant(builder, tensor.quant) if tensor.quant else 0
+    tflite.TensorStart(builder)
+    tflite.TensorAddShape(builder, shape)
+    tflite.TensorAddType(builder, _values(tflite.TensorType)[{v: k for k, v in DTYPES.items()}[tensor.dtype]])
+    tflite.TensorAddBuffer(builder, buffer)
+    tflite.TensorAddName(builder, name)
+    if quant:
+        tflite.TensorAddQuantization(builder, quant)
+    return int(tflite.TensorEnd(builder))
+
+
+def _write_quant(builder: Any, quant: Quant) -> int:
+    scale, zero_point = _vector(builder, quant.scale, "float32"), _vector(builder, quant.zero_point, "int64")
+    tflite.QuantizationParametersStart(builder)
+    tflite.QuantizationParametersAddScale(builder, scale)
+    tflite.QuantizationParametersAddZeroPoint(builder, zero_point)
+    tflite.QuantizationParametersAddQuantizedDimension(builder, quant.axis)
+    return int(tflite.QuantizationParametersEnd(builder))
+
+
+def _write_node(builder: Any, node: Node, code: int) -> int:
+    kind = node.options.get("table", "NONE")
+    inputs, outputs = _vector(builder, node.inputs, "int32"), _vector(builder, node.outputs, "int32")
+    options = _write_options(builder, kind, node.options) if kind != "NONE" else 0
+    tflite.OperatorStart(builder)
+    tflite.OperatorAddOpcodeIndex(builder, code)
+    tflite.OperatorAddInputs(builder, inputs)
+    tflite.OperatorAddOutputs(builder, outputs)
+    if kind != "NONE":
+        tflite.OperatorAddBuiltinOptionsType(builder, _values(tflite.BuiltinOptions)[kind])
+        tflite.OperatorAddBuiltinOptions(builder, options)
+    return int(tflite.OperatorEnd(builder))
+
+
+def _write_options(builder: Any, kind: str, options: Any) -> int:
+    values = {
+        name: _vector(builder, value, "int32") if isinstance(value, tuple) else value
+        for name, value in options.items()
+        if name != "table" and value != ()
+    }
+    getattr(tflite, f"{kind}Start")(builder)
+    for name, value in values.items():
+        getattr(tflite, f"{kind}Add{_camel(name)}")(builder, value)
+    return int(getattr(tflite, f"{kind}End")(builder))
+
+
+def _write_subgraph(builder: Any, graph: Graph, tensors: list[int], operators: list[int]) -> int:
+    vectors = [_offsets(builder, tensors), _vector(builder, graph.inputs, "int32"),
+               _vector(builder, graph.outputs, "int32"), _offsets(builder, operators)]  # fmt: skip
+    tflite.SubGraphStart(builder)
+    for add, vector in zip((tflite.SubGraphAddTensors, tflite.SubGraphAddInputs, tflite.SubGraphAddOutputs,
+                            tflite.SubGraphAddOperators), vectors, strict=True):  # fmt: skip
+        add(builder, vector)
+    return int(tflite.SubGraphEnd(builder))
+
+
+def _write_code(builder: Any, op: str) -> int:
+    value = _values(tflite.BuiltinOperator)[op]
+    tflite.OperatorCodeStart(builder)
+    tflite.OperatorCodeAddDeprecatedBuiltinCode(builder, min(value, 127))
+    tflite.OperatorCodeAddBuiltinCode(builder, value)
+    tflite.OperatorCodeAddVersion(builder, 1)
+    return int(tflite.OperatorCodeEnd(builder))

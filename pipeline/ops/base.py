@@ -1,0 +1,187 @@
+"""What every operator module builds on: the registry, the call it emits, checks and small shared formulas."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+import pipeline.ops
+from pipeline.fixedpoint import round_half_away
+from pipeline.graph import Graph, Node, Tensor
+from pipeline.problem import Problem
+
+Int8s = NDArray[np.int8]
+Field = int | tuple[int, ...] | NDArray[Any] | Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a kernel: its header's name, its parameter struct's type, and the struct's fields in order.
+
+    A field is a number, a tuple, a nested struct (mapping), or a numpy array: then the array goes to weights.c and the
+    field points to it.
+    """
+
+    kernel: str
+    struct: str
+    fields: Mapping[str, Field]
+
+
+class Op(Protocol):
+    """An operator of the Plan, made by its class's `from_node(node, graph)`."""
+
+    @classmethod
+    def from_node(cls, node: Node, graph: Graph) -> Op:
+        """Parse and check one node; raises Problem with the node's label."""
+
+    def run(self, *inputs: Int8s) -> Int8s:
+        """The integer oracle: activations in, activation out, shapes as in the graph (batch first)."""
+
+    def call(self) -> Call | None:
+        """The kernel call, or None when the output is the input's bytes under another shape."""
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one inference."""
+
+    @property
+    def in_place(self) -> tuple[int, ...]:
+        """Activation slots whose buffer the output may take over."""
+
+    @classmethod
+    def cases(cls, rng: np.random.Generator) -> Iterator[Graph]:
+        """Small random graphs of this one operator, for the conformance test."""
+
+
+OpClass = TypeVar("OpClass", bound=type)
+_OPS: dict[str, type[Op]] = {}
+
+
+def op(*names: str) -> Callable[[OpClass], OpClass]:
+    """Class decorator: this class is the operator of these TFLite names. A name taken twice is refused."""
+
+    def register(cls: OpClass) -> OpClass:
+        for name in names:
+            if name in _OPS:
+                raise ValueError(f"{name} is both {_OPS[name].__module__} and {cls.__module__}")
+            _OPS[name] = cls
+        return cls
+
+    return register
+
+
+@cache
+def known_ops() -> Mapping[str, type[Op]]:
+    """Every operator class by TFLite name: all modules of this package are imported, no list is kept."""
+    for module in pkgutil.iter_modules(pipeline.ops.__path__):
+        importlib.import_module(f"pipeline.ops.{module.name}")
+    return dict(sorted(_OPS.items()))
+
+
+def activations(node: Node, graph: Graph) -> tuple[int, ...]:
+    """Tensor indices of the node's inputs that its kernel takes as activations: its class's `slots`, by default the first."""
+    slots = getattr(known_ops()[node.op], "slots", (0,))
+    return tuple(node.inputs[slot] for slot in slots)
+
+
+# Checks
+
+
+def need_int8(node: Node, graph: Graph, *tensors: Tensor) -> None:
+    """Every tensor is int8 with one scale and zero point."""
+    for tensor in tensors:
+        if tensor.dtype != "int8" or tensor.quant is None:
+            raise Problem(graph.label(node), f"{tensor.name or 'a tensor'} is {tensor.dtype}, not quantized int8",
+                          "convert with full integer quantization: python -m pipeline.quantize")  # fmt: skip
+        if len(tensor.quant.scale) != 1:
+            raise Problem(graph.label(node), f"{tensor.name} has per-channel scales, activations have one")
+
+
+def need_constant(node: Node, graph: Graph, slot: int, what: str) -> Tensor:
+    """The input in `slot`, which must be a constant."""
+    tensor = graph.tensor(node, slot)
+    if tensor is None or tensor.data is None:
+        raise Problem(graph.label(node), f"its {what} are not constant", "only constant ones are compiled")
+    return tensor
+
+
+def need_same_quant(node: Node, graph: Graph, a: Tensor, b: Tensor) -> None:
+    """Both tensors have the same scale and zero point: the kernel moves bytes without rescaling."""
+    if a.quant is None or b.quant is None or (a.scale, a.zero_point) != (b.scale, b.zero_point):
+        raise Problem(graph.label(node), f"{a.name} and {b.name} are quantized differently, which it does not rescale")
+
+
+# Formulas that several operators share
+
+ACTIVATIONS = ("NONE", "RELU", "RELU_N1_TO_1", "RELU6", "TANH", "SIGN_BIT")
+
+
+def activation_range(node: Node, graph: Graph, output: Tensor) -> tuple[int, int]:
+    """The int8 range of a fused activation (TFLite CalculateActivationRangeQuantized)."""
+    name = ACTIVATIONS[node.options.get("fused_activation_function", 0)]
+    bounds = {"NONE": (-math.inf, math.inf), "RELU": (0.0, math.inf), "RELU6": (0.0, 6.0), "RELU_N1_TO_1": (-1.0, 1.0)}
+    if name not in bounds:
+        raise Problem(graph.label(node), f"fused activation {name} has no kernel", "use a layer of its own for it")
+    low, high = bounds[name]
+    return (
+        -128 if low == -math.inf else max(-128, quantized(low, output)),
+        127 if high == math.inf else min(127, quantized(high, output)),
+    )
+
+
+def quantized(real: float, tensor: Tensor) -> int:
+    """The unclamped quantized value of a real number, rounded as C's round() does in float32."""
+    return tensor.zero_point + round_half_away(float(np.float32(real) / np.float32(tensor.scale)))
+
+
+def padding(node: Node, sizes: tuple[int, int, int], stride: int, dilation: int = 1) -> int:
+    """Padding before the input along one axis; sizes are (input, kernel, output) (TFLite ComputePadding)."""
+    length, kernel, output = sizes
+    if node.options["padding"] == 1:  # VALID
+        return 0
+    return max((output - 1) * stride + (kernel - 1) * dilation + 1 - length, 0) // 2
+
+
+def clamp8(values: NDArray[np.int64], low: int = -128, high: int = 127) -> Int8s:
+    """Clamp to the activation's range and narrow to int8."""
+    return np.clip(values, low, high).astype(np.int8)
+
+
+def shape3(tensor: Tensor) -> tuple[int, int, int]:
+    """(height, width, channels) of a tensor [1, height, width, channels]."""
+    _, height, width, channels = tensor.shape
+    return height, width, channels
+
+
+def table_call(count: int, table: Int8s) -> Call:
+    """The call for a function of one value: `table` int8 [256], the answer to -128 first."""
+    return Call("nn_table_s8", "nn_table_t", {"count": count, "table": table})
+
+
+ALL_INT8 = np.arange(-128, 128, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class Unary:
+    """A function of one int8 value as a table of its 256 answers: exact by construction."""
+
+    count: int
+    table: Int8s = field(compare=False)
+    macs = 0
+    in_place = (0,)
+
+    def run(self, *inputs: Int8s) -> Int8s:
+        """Look every value up."""
+        return np.asarray(self.table[inputs[0].astype(np.int64) + 128])
+
+    def call(self) -> Call:
+        """One table lookup per value."""
+        return table_call(self.count, self.table)

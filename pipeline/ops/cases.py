@@ -1,0 +1,59 @@
+"""Small random one-operator graphs, from which the operators' `cases` are made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.graph import Graph, Node, Quant, Tensor
+
+
+def activation(rng: np.random.Generator, shape: Sequence[int], name: str, scale: float | None = None,
+               zero_point: int | None = None) -> Tensor:  # fmt: skip
+    """An int8 activation with a random (or given) scale and zero point; the extremes -128 and 127 come often."""
+    picked = np.float32(rng.uniform(0.005, 0.2) if scale is None else scale)
+    edge = int(rng.choice([-128, 127, 0, int(rng.integers(-128, 128))]))
+    return Tensor(name, tuple(shape), "int8", Quant((float(picked),), (edge if zero_point is None else zero_point,)))
+
+
+def weights(rng: np.random.Generator, shape: Sequence[int], axis: int | None) -> Tensor:
+    """Constant int8 weights in [-127, 127]; per channel along `axis`, or per tensor when it is None."""
+    channels = 1 if axis is None else shape[axis]
+    scale = tuple(float(value) for value in rng.uniform(0.002, 0.05, channels).astype(np.float32))
+    data = rng.integers(-127, 128, shape).astype(np.int8)
+    return Tensor("weights", tuple(shape), "int8", Quant(scale, (0,) * channels, axis or 0), data)
+
+
+def bias(rng: np.random.Generator, x: Tensor, w: Tensor, count: int) -> Tensor:
+    """Constant int32 bias [count] with the scale that TFLite wants: input scale times weight scale."""
+    assert w.quant is not None
+    scale = tuple(float(np.float32(x.scale) * np.float32(value)) for value in w.quant.scale)
+    data = rng.integers(-5000, 5000, count).astype(np.int32)
+    return Tensor("bias", (count,), "int32", Quant(scale, (0,) * len(scale)), data)
+
+
+def constant(name: str, values: Any, dtype: str = "int32") -> Tensor:
+    """A constant tensor without quantization, such as axes or a new shape."""
+    data: NDArray[Any] = np.array(values, dtype)
+    return Tensor(name, data.shape, dtype, None, data)
+
+
+def output_for(rng: np.random.Generator, x: Tensor, w: Tensor, shape: Sequence[int], terms: int) -> Tensor:
+    """An output whose scale puts sums of `terms` products in range, now and then saturating."""
+    assert w.quant is not None
+    spread = x.scale * max(w.quant.scale) * 128 * 64 * np.sqrt(terms) / 128
+    return activation(rng, shape, "output", scale=float(spread * rng.uniform(0.3, 3)))
+
+
+def one_node(op: str, inputs: Sequence[Tensor | None], output: Tensor, table: str | None = None,
+             **options: Any) -> Graph:  # fmt: skip
+    """The graph of a single operator; constant inputs are constants, the others are the graph's inputs."""
+    present = [tensor for tensor in inputs if tensor is not None]
+    slots = iter(range(len(present)))
+    indices = tuple(-1 if tensor is None else next(slots) for tensor in inputs)
+    node = Node(0, op, indices, (len(present),), {"table": table, **options} if table else {})
+    free = tuple(i for i, tensor in enumerate(present) if tensor.data is None)
+    return Graph((*present, output), (node,), free, (len(present),))

@@ -1,0 +1,79 @@
+"""CONV_2D: Keras Conv1D and Conv2D, with the batch normalization and activation fused into it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from pipeline.fixedpoint import requantize
+from pipeline.graph import Graph, Node, Tensor
+from pipeline.ops import cases
+from pipeline.ops.base import Call, Int8s, clamp8, op, shape3
+from pipeline.ops.window import Window, output_size, window_of
+from pipeline.ops.weighted import Weighted, weighted
+from pipeline.problem import Problem
+
+
+@op("CONV_2D")
+@dataclass(frozen=True)
+class Conv2D:
+    """Weights int8 [output channels, kernel height, kernel width, input channels], bias int32, all per channel."""
+
+    window: Window
+    sums: Weighted
+    in_place = ()
+
+    @classmethod
+    def from_node(cls, node: Node, graph: Graph) -> Conv2D:
+        """Refuses grouped convolution and weights that are not constant."""
+        x, y = graph.input(node), graph.output(node)
+        sums = weighted(node, graph, channels=y.shape[-1])
+        if sums.weights.shape[3] != x.shape[3]:
+            raise Problem(graph.label(node), f"is grouped ({x.shape[3]} channels in, filters of {sums.weights.shape[3]})",
+                          "use DepthwiseConv2D or ungrouped layers")  # fmt: skip
+        return cls(window_of(node, x, y, (sums.weights.shape[1], sums.weights.shape[2])), sums)
+
+    def run(self, *inputs: Int8s) -> Int8s:
+        """Input [1, h, w, c], output [1, h', w', channels]; padding counts as the zero point."""
+        w = self.window
+        views = w.views(inputs[0].astype(np.int64) + self.sums.input_offset)
+        sums = np.einsum("yxckl,oklc->yxo", views, self.sums.weights.astype(np.int64), optimize=True)
+        return self.sums.finish(sums)[np.newaxis]
+
+    def call(self) -> Call:
+        """One call for the whole layer."""
+        return Call("nn_conv2d_s8", "nn_conv2d_t", {**self.window.fields(), **self.sums.fields()})
+
+    @property
+    def macs(self) -> int:
+        """Products of all taps, padding included."""
+        return self.window.output[0] * self.window.output[1] * self.sums.weights.size
+
+    @classmethod
+    def cases(cls, rng: np.random.Generator) -> Iterator[Graph]:
+        """Strides, dilations, both paddings, every fused activation; 1-D (height 1) as Keras Conv1D makes them."""
+        for i in range(12):
+            height = 1 if i % 3 == 0 else int(rng.integers(3, 9))
+            x = cases.activation(rng, (1, height, int(rng.integers(5, 14)), int(rng.integers(1, 9))), "input")
+            kernel = (1 if height == 1 else int(rng.integers(1, 4)), int(rng.integers(1, 6)))
+            dilation = (1, 1) if i % 4 else (1, 2)
+            stride = (1, 1) if dilation != (1, 1) else (int(rng.integers(1, 3)), int(rng.integers(1, 4)))
+            channels, padding = int(rng.integers(1, 10)), int(rng.integers(0, 2))
+            if padding == 1 and (kernel[1] - 1) * dilation[1] >= x.shape[2]:
+                padding = 0
+            w = cases.weights(rng, (channels, *kernel, x.shape[3]), axis=0)
+            yield cls._case(rng, (x, w), (stride, dilation), padding, int(rng.choice([0, 1, 3])))
+
+    @staticmethod
+    def _case(rng: np.random.Generator, tensors: tuple[Tensor, Tensor], steps: tuple[tuple[int, int], tuple[int, int]],
+              padding: int, activation: int) -> Graph:  # fmt: skip
+        (x, w), (stride, dilation) = tensors, steps
+        size = [output_size(padding, x.shape[1 + i], w.shape[1 + i], stride[i], dilation[i]) for i in (0, 1)]
+        y = cases.output_for(rng, x, w, (1, *size, w.shape[0]), w.shape[1] * w.shape[2] * w.shape[3])
+        return cases.one_node(
+            "CONV_2D", [x, w, cases.bias(rng, x, w, w.shape[0])], y, "Conv2DOptions", padding=padding, stride_h=stride[0],
+            stride_w=stride[1], dilation_h_factor=dilation[0], dilation_w_factor=dilation[1],
+            fused_activation_function=activation)  # fmt: skip

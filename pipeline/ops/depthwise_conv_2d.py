@@ -1,0 +1,69 @@
+"""DEPTHWISE_CONV_2D: Keras DepthwiseConv1D and 2D, and the first half of separable convolutions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.graph import Graph, Node
+from pipeline.ops import cases
+from pipeline.ops.base import Call, Int8s, op
+from pipeline.ops.weighted import Weighted, weighted
+from pipeline.ops.window import Window, output_size, window_of
+
+
+@op("DEPTHWISE_CONV_2D")
+@dataclass(frozen=True)
+class DepthwiseConv2D:
+    """Weights int8 [1, kernel height, kernel width, output channels]; output channels = input channels * multiples."""
+
+    window: Window
+    sums: Weighted
+    multiples: int
+    in_place = ()
+
+    @classmethod
+    def from_node(cls, node: Node, graph: Graph) -> DepthwiseConv2D:
+        """The depth multiplier is taken from the shapes."""
+        x, y = graph.input(node), graph.output(node)
+        sums = weighted(node, graph, channels=y.shape[-1])
+        window = window_of(node, x, y, (sums.weights.shape[1], sums.weights.shape[2]))
+        return cls(window, sums, y.shape[3] // x.shape[3])
+
+    def run(self, *inputs: Int8s) -> Int8s:
+        """Input [1, h, w, c], output [1, h', w', channels]; padding counts as the zero point."""
+        views = self.window.views(inputs[0].astype(np.int64) + self.sums.input_offset)
+        repeated = np.repeat(views, self.multiples, axis=2)
+        sums = np.einsum("yxckl,klc->yxc", repeated, self.sums.weights[0].astype(np.int64), optimize=True)
+        return self.sums.finish(sums)[np.newaxis]
+
+    def call(self) -> Call:
+        """One call for the whole layer."""
+        fields = {**self.window.fields(), "multiples": self.multiples, **self.sums.fields()}
+        return Call("nn_depthwise_conv2d_s8", "nn_depthwise_conv2d_t", fields)
+
+    @property
+    def macs(self) -> int:
+        """Products of all taps, padding included."""
+        return self.window.output[0] * self.window.output[1] * self.sums.weights.size
+
+    @classmethod
+    def cases(cls, rng: np.random.Generator) -> Iterator[Graph]:
+        """Depth multipliers, strides, dilations, both paddings, every fused activation."""
+        for i in range(10):
+            x = cases.activation(rng, (1, int(rng.integers(3, 8)), int(rng.integers(5, 11)), int(rng.integers(1, 7))), "input")
+            kernel = (int(rng.integers(1, 4)), int(rng.integers(1, 5)))
+            multiples = int(rng.integers(1, 4))
+            dilation = (1, 1) if i % 4 else (2, 2)
+            stride = 1 if dilation != (1, 1) else int(rng.integers(1, 3))
+            padding = int(i % 2) if dilation == (1, 1) else 0
+            w = cases.weights(rng, (1, *kernel, x.shape[3] * multiples), axis=3)
+            size = [output_size(padding, x.shape[1 + a], kernel[a], stride, dilation[a]) for a in (0, 1)]
+            y = cases.output_for(rng, x, w, (1, *size, w.shape[3]), kernel[0] * kernel[1])
+            yield cases.one_node(
+                "DEPTHWISE_CONV_2D", [x, w, cases.bias(rng, x, w, w.shape[3])], y, "DepthwiseConv2DOptions",
+                padding=padding, stride_h=stride, stride_w=stride, depth_multiplier=multiples,
+                dilation_h_factor=dilation[0], dilation_w_factor=dilation[1],
+                fused_activation_function=int(rng.choice([0, 1, 3])))  # fmt: skip

@@ -1,0 +1,64 @@
+"""FULLY_CONNECTED: Keras Dense."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.graph import Graph, Node
+from pipeline.ops import cases
+from pipeline.ops.base import Call, Int8s, op
+from pipeline.ops.weighted import Weighted, weighted
+from pipeline.problem import Problem
+
+
+@op("FULLY_CONNECTED")
+@dataclass(frozen=True)
+class FullyConnected:
+    """Weights int8 [outputs, inputs]; any leading shape of the input counts as rows."""
+
+    rows: int
+    sums: Weighted
+    shape: tuple[int, ...]
+    in_place = ()
+
+    @classmethod
+    def from_node(cls, node: Node, graph: Graph) -> FullyConnected:
+        """Refuses shuffled weights, which only some CPUs' kernels read."""
+        x, y = graph.input(node), graph.output(node)
+        if node.options.get("weights_format", 0):
+            raise Problem(graph.label(node), "its weights are in a shuffled format", "convert without it")
+        sums = weighted(node, graph, channels=y.shape[-1])
+        return cls(x.count // sums.weights.shape[1], sums, y.shape)
+
+    def run(self, *inputs: Int8s) -> Int8s:
+        """Input [..., inputs], output [..., outputs]."""
+        rows = inputs[0].reshape(self.rows, -1).astype(np.int64) + self.sums.input_offset
+        return self.sums.finish(rows @ self.sums.weights.T.astype(np.int64)).reshape(self.shape)
+
+    def call(self) -> Call:
+        """One call for the whole layer."""
+        fields = dict(self.sums.fields())
+        outputs, inputs = self.sums.weights.shape
+        head = {"rows": self.rows, "inputs": inputs, "outputs": outputs}
+        scalars = {name: fields.pop(name) for name in ("input_offset", "output_offset", "min", "max")}
+        per_channel = {"per_channel": int(len(self.sums.multiplier) > 1)}
+        return Call("nn_dense_s8", "nn_dense_t", {**head, **scalars, **per_channel, **fields})
+
+    @property
+    def macs(self) -> int:
+        """One product per weight and row."""
+        return self.rows * self.sums.weights.size
+
+    @classmethod
+    def cases(cls, rng: np.random.Generator) -> Iterator[Graph]:
+        """One and several rows, with and without bias, every fused activation."""
+        for i in range(10):
+            x = cases.activation(rng, (1 if i % 3 else 4, int(rng.integers(1, 70))), "input")
+            w = cases.weights(rng, (int(rng.integers(1, 20)), x.shape[1]), axis=None)
+            bias = cases.bias(rng, x, w, w.shape[0]) if i % 4 else None
+            y = cases.output_for(rng, x, w, (x.shape[0], w.shape[0]), w.shape[1])
+            yield cases.one_node("FULLY_CONNECTED", [x, w, bias], y, "FullyConnectedOptions",
+                                 fused_activation_function=int(rng.choice([0, 1, 3])))  # fmt: skip

@@ -1,0 +1,41 @@
+"""RELU and RELU6 where they were not fused into the layer before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.fixedpoint import quantize_multiplier, requantize
+from pipeline.graph import Graph, Node
+from pipeline.ops import cases
+from pipeline.ops.base import ALL_INT8, Unary, clamp8, need_int8, need_same_quant, op, quantized
+
+
+@op("RELU", "RELU6")
+@dataclass(frozen=True)
+class Relu(Unary):
+    """A rescale from the input's scale to the output's, clamped at 0 and, for RELU6, at 6."""
+
+    @classmethod
+    def from_node(cls, node: Node, graph: Graph) -> Relu:
+        """The ratio of scales is taken in float32, as TFLite does (ReluPrepare)."""
+        x, y = graph.input(node), graph.output(node)
+        need_int8(node, graph, x, y)
+        if node.op == "RELU6":
+            need_same_quant(node, graph, x, y)
+        multiplier, shift = quantize_multiplier(float(np.float32(x.scale) / np.float32(y.scale)))
+        rescaled = requantize(ALL_INT8 - x.zero_point, multiplier, shift) + y.zero_point
+        most = min(127, quantized(6.0, y)) if node.op == "RELU6" else 127
+        return cls(x.count, clamp8(rescaled, max(-128, y.zero_point), most))
+
+    @classmethod
+    def cases(cls, rng: np.random.Generator) -> Iterator[Graph]:
+        """With and without a change of scale (RELU6 never changes it); all 256 values."""
+        for i in range(6):
+            op_name = "RELU6" if i >= 4 else "RELU"
+            x = cases.activation(rng, (1, 256), "input")
+            factor = float(rng.uniform(0.4, 1.0)) if i < 3 else 1.0
+            same = x.zero_point if op_name == "RELU6" else None
+            yield cases.one_node(op_name, [x], cases.activation(rng, (1, 256), "output", x.scale * factor, same))

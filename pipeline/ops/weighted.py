@@ -1,0 +1,80 @@
+"""Sums of products with constant weights, a bias and a rescale: what convolutions and dense layers have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.fixedpoint import quantize_multiplier, requantize
+from pipeline.graph import Graph, Node, Tensor, scales
+from pipeline.ops.base import Int8s, activation_range, clamp8, need_constant, need_int8
+from pipeline.problem import Problem
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """Constants of a layer: arrays are per output channel, except that dense layers may have one multiplier and shift."""
+
+    weights: Int8s = field(compare=False)
+    bias: NDArray[np.int32] = field(compare=False)
+    multiplier: NDArray[np.int32] = field(compare=False)
+    shift: NDArray[np.int8] = field(compare=False)
+    input_offset: int
+    output_offset: int
+    range: tuple[int, int]
+
+    def finish(self, sums: NDArray[np.int64]) -> Int8s:
+        """Bias, rescale, offset and clamp of sums [..., channels]."""
+        scaled = requantize(sums + self.bias, self.multiplier, self.shift) + self.output_offset
+        return clamp8(scaled, *self.range)
+
+    def fields(self) -> Mapping[str, Any]:
+        """The struct's fields, in the kernels' order."""
+        return {"input_offset": self.input_offset, "output_offset": self.output_offset, "min": self.range[0],
+                "max": self.range[1], "weights": self.weights, "bias": self.bias, "multiplier": self.multiplier,
+                "shift": self.shift}  # fmt: skip
+
+
+def weighted(node: Node, graph: Graph, channels: int) -> Weighted:
+    """Weights in slot 1 and an optional bias in slot 2, checked, with the multipliers of the rescale."""
+    x, y = graph.input(node), graph.output(node)
+    need_int8(node, graph, x, y)
+    w = need_constant(node, graph, 1, "weights")
+    if w.dtype != "int8" or w.quant is None or any(w.quant.zero_point):
+        raise Problem(graph.label(node), f"its weights are not symmetric int8 but {w.dtype}",
+                      "convert with full integer quantization: python -m pipeline.quantize")  # fmt: skip
+    pairs = [quantize_multiplier(real) for real in _effective_scales(node, x, w, y)]
+    assert w.data is not None
+    return Weighted(
+        weights=w.data,
+        bias=_bias(node, graph, channels),
+        multiplier=np.array([multiplier for multiplier, _ in pairs], np.int32),
+        shift=np.array([shift for _, shift in pairs], np.int8),
+        input_offset=-x.zero_point,
+        output_offset=y.zero_point,
+        range=activation_range(node, graph, y),
+    )
+
+
+def _effective_scales(node: Node, x: Tensor, w: Tensor, y: Tensor) -> list[float]:
+    """input scale * weight scale / output scale, one per weight scale.
+
+    Per channel TFLite multiplies in double (PopulateConvolutionQuantizationParams); a dense layer with one scale
+    multiplies the first two in float (GetQuantizedConvolutionMultipler).
+    """
+    if node.op == "FULLY_CONNECTED" and len(scales(w)) == 1:
+        return [float(np.float32(x.scale) * scales(w)[0]) / y.scale]
+    return [x.scale * float(scale) / y.scale for scale in scales(w)]
+
+
+def _bias(node: Node, graph: Graph, channels: int) -> NDArray[np.int32]:
+    if graph.tensor(node, 2) is None:
+        return np.zeros(channels, np.int32)
+    bias = need_constant(node, graph, 2, "biases")
+    if bias.dtype != "int32" or bias.data is None:
+        raise Problem(graph.label(node), f"its biases are {bias.dtype}, not int32")
+    return bias.data

@@ -1,0 +1,59 @@
+"""A window that slides over height and width: what convolutions and pools have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from pipeline.graph import Node, Tensor
+from pipeline.ops.base import padding, shape3
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Window:
+    """Shapes are (height, width, channels), pairs (height, width); pad is what lies above and left of the input."""
+
+    input: tuple[int, int, int]
+    output: tuple[int, int, int]
+    kernel: Pair
+    stride: Pair
+    dilation: Pair
+    pad: Pair
+
+    def views(self, x: NDArray[np.int64], fill: int = 0) -> NDArray[np.int64]:
+        """All windows of x [1, h, w, c] as [h', w', c, kernel height, kernel width], `fill` outside the input."""
+        reach = [(self.kernel[i] - 1) * self.dilation[i] + 1 for i in (0, 1)]
+        after = [max((self.output[i] - 1) * self.stride[i] + reach[i] - self.pad[i] - self.input[i], 0) for i in (0, 1)]
+        spread = [(self.pad[i], after[i]) for i in (0, 1)]
+        padded = np.pad(x[0], (*spread, (0, 0)), constant_values=fill)
+        views = sliding_window_view(padded, reach, axis=(0, 1))[:: self.stride[0], :: self.stride[1]]
+        return views[: self.output[0], : self.output[1], :, :: self.dilation[0], :: self.dilation[1]]
+
+    def fields(self, dilated: bool = True) -> Mapping[str, Any]:
+        """The struct's fields, in the kernels' order."""
+        middle = {"dilation": self.dilation} if dilated else {}
+        return {"input": self.input, "output": self.output, "kernel": self.kernel, "stride": self.stride, **middle,
+                "pad": self.pad}  # fmt: skip
+
+
+def window_of(node: Node, x: Tensor, y: Tensor, kernel: Pair) -> Window:
+    """The window of a node with TFLite's stride, dilation and padding options."""
+    options = node.options
+    stride = (options["stride_h"], options["stride_w"])
+    dilation = (options.get("dilation_h_factor", 1), options.get("dilation_w_factor", 1))
+    inputs, outputs = shape3(x), shape3(y)
+    pads = [padding(node, (inputs[i], kernel[i], outputs[i]), stride[i], dilation[i]) for i in (0, 1)]
+    return Window(inputs, outputs, kernel, stride, dilation, (pads[0], pads[1]))
+
+
+def output_size(padding: int, length: int, kernel: int, stride: int, dilation: int = 1) -> int:
+    """Output length along one axis; padding 0 is SAME, 1 is VALID (TFLite ComputeOutSize)."""
+    reach = (kernel - 1) * dilation + 1
+    return -(-length // stride) if padding == 0 else (length - reach) // stride + 1
