@@ -1,0 +1,90 @@
+"""Which activations share bytes, how long they live, and where they lie."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.arena import Buffer, arena_size, lower_bound, pack
+from pipeline.graph import Graph
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an activation lies: `kind` is input, output or arena; the offset counts in the arena only."""
+
+    kind: str
+    offset: int = 0
+
+
+@dataclass(frozen=True)
+class Use:
+    """What one step does with activations: tensors read, the tensor written, and the inputs it may overwrite."""
+
+    reads: tuple[int, ...]
+    writes: int
+    in_place: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Places and (first, last) steps of every activation, the arena's size, and the least any packing could need."""
+
+    places: Mapping[int, Place]
+    lives: Mapping[int, tuple[int, int]]
+    arena_bytes: int
+    arena_bound: int
+
+
+def lay_out(graph: Graph, uses: Sequence[Use], alias: Mapping[int, int]) -> Layout:
+    """Pack the activations of `uses`; `alias` maps the output of a free reshape to the tensor whose bytes it shows."""
+
+    def root(tensor: int) -> int:
+        return root(alias[tensor]) if tensor in alias else tensor
+
+    lives = _lives(graph, uses, root_of := {t: root(t) for t in range(len(graph.tensors))})
+    home = _take_over(graph, uses, root_of, lives)
+    members: dict[int, list[int]] = {}
+    for tensor in lives:
+        members.setdefault(home[tensor], []).append(tensor)
+    edges = {root_of[i]: "output" for i in graph.outputs} | {root_of[i]: "input" for i in graph.inputs}
+    kinds = {h: next((edges[t] for t in group if t in edges), "arena") for h, group in members.items()}
+    packed = [h for h in members if kinds[h] == "arena"]
+    buffers = [
+        Buffer(graph.tensors[h].count, min(lives[t][0] for t in members[h]), max(lives[t][1] for t in members[h]))
+        for h in packed
+    ]
+    offsets = dict(zip(packed, pack(buffers), strict=True))
+    used = {i for use in uses for i in (*use.reads, use.writes)} | {*graph.inputs, *graph.outputs}
+    places = {t: Place(kinds[home[root_of[t]]], offsets.get(home[root_of[t]], 0)) for t in sorted(used)}
+    spans = {t: lives[root_of[t]] for t in used}
+    return Layout(places, spans, arena_size(buffers, list(offsets.values())), lower_bound(buffers))
+
+
+def _lives(graph: Graph, uses: Sequence[Use], root_of: Mapping[int, int]) -> dict[int, tuple[int, int]]:
+    """First and last step of every set of bytes, by root; the model's output lives to the end."""
+    lives = {root_of[i]: (0, 0) for i in graph.inputs}
+    for index, use in enumerate(uses):
+        for tensor in (*use.reads, use.writes):
+            first = lives.get(root_of[tensor], (index, index))[0]
+            lives[root_of[tensor]] = (first, index)
+    for i in graph.outputs:
+        lives[root_of[i]] = (lives.get(root_of[i], (0, 0))[0], len(uses))
+    return lives
+
+
+def _take_over(graph: Graph, uses: Sequence[Use], root_of: Mapping[int, int],
+               lives: Mapping[int, tuple[int, int]]) -> dict[int, int]:  # fmt: skip
+    """The buffer of every root: an in-place step's output takes over an input that nobody reads later."""
+    home = {tensor: tensor for tensor in lives}
+    last = {tensor: end for tensor, (_, end) in lives.items()}
+    callers = {root_of[i] for i in (*graph.inputs, *graph.outputs)}
+    for index, use in enumerate(uses):
+        target = root_of[use.writes]
+        for source in (root_of[tensor] for tensor in use.in_place):
+            same_size = graph.tensors[source].count == graph.tensors[target].count
+            if same_size and not {source, target} & callers and last[home[source]] == index:
+                home[target] = home[source]
+                last[home[source]] = last[target]
+                break
+    return home

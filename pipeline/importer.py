@@ -1,0 +1,69 @@
+"""model.tflite to a Graph that the compiler takes: edges taken off, every operator known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from pipeline.flatbuffer import read
+from pipeline.graph import Graph
+from pipeline.ops.base import Op, known_ops
+from pipeline.problem import Problem, raise_all
+
+
+def import_model(content: bytes, where: Path | str) -> Graph:
+    """The checked Graph of a .tflite: int8 input and output, operators that have a kernel."""
+    graph = peel_edges(read(content, where))
+    raise_all([*_edge_problems(graph, where), *_unknown_ops(graph, where)])
+    return graph
+
+
+def operators(graph: Graph, where: Path | str) -> tuple[Op, ...]:
+    """One Op per node; all the problems of all the nodes at once."""
+    made, problems = [], []
+    for node in graph.nodes:
+        try:
+            made.append(known_ops()[node.op].from_node(node, graph))
+        except Problem as problem:
+            problems.append(Problem(f"{where}: {problem.where}", problem.what, problem.hint))
+    raise_all(problems)
+    return tuple(made)
+
+
+def peel_edges(graph: Graph) -> Graph:
+    """Take a QUANTIZE off float inputs and a DEQUANTIZE off float outputs: the device speaks int8."""
+    float_inputs = [i for i in graph.inputs if graph.tensors[i].dtype == "float32"]
+    float_outputs = [i for i in graph.outputs if graph.tensors[i].dtype == "float32"]
+    at_input = {n.inputs[0]: n for n in graph.nodes if n.op == "QUANTIZE" and n.inputs[0] in float_inputs}
+    at_output = {n.outputs[0]: n for n in graph.nodes if n.op == "DEQUANTIZE" and n.outputs[0] in float_outputs}
+    peeled = {node.index for node in (*at_input.values(), *at_output.values())}
+    return replace(
+        graph,
+        nodes=tuple(node for node in graph.nodes if node.index not in peeled),
+        inputs=tuple(at_input[i].outputs[0] if i in at_input else i for i in graph.inputs),
+        outputs=tuple(at_output[i].inputs[0] if i in at_output else i for i in graph.outputs),
+    )
+
+
+def _edge_problems(graph: Graph, where: Path | str) -> list[Problem]:
+    """One int8 input, one int8 output."""
+    problems = []
+    for name, edges in (("input", graph.inputs), ("output", graph.outputs)):
+        if len(edges) != 1:
+            problems.append(Problem(where, f"has {len(edges)} {name}s", f"this version takes models with one {name}"))
+        problems += [
+            Problem(where, f"its {name} {graph.tensors[i].name} is {graph.tensors[i].dtype}, not int8",
+                    "quantize it to full integers: python -m pipeline.quantize")
+            for i in edges if graph.tensors[i].dtype != "int8"
+        ]  # fmt: skip
+    return problems
+
+
+def _unknown_ops(graph: Graph, where: Path | str) -> list[Problem]:
+    """All operators without a kernel in one Problem, by number and name."""
+    unknown = [graph.label(node) for node in graph.nodes if node.op not in known_ops()]
+    if not unknown:
+        return []
+    count = "1 operator has" if len(unknown) == 1 else f"{len(unknown)} operators have"
+    return [Problem(where, f"{count} no compiled kernel: {', '.join(unknown)}",
+                    f"change the layers; kernels there are: {', '.join(known_ops())}")]  # fmt: skip

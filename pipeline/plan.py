@@ -1,0 +1,158 @@
+"""The Plan: what the device does. Order of calls, where every activation lies, which constants each call reads."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipeline.buffers import Layout, Use, lay_out
+from pipeline.graph import Graph, Node, Tensor
+from pipeline.ops.base import Call, Op, activations
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call of a kernel: activations by tensor index, `name` is its C identifier, `title` the layer's name in the model."""
+
+    index: int
+    op: str
+    name: str
+    title: str
+    call: Call
+    inputs: tuple[int, ...]
+    output: int
+    in_place: tuple[int, ...]
+    macs: int
+
+    @property
+    def weights_bytes(self) -> int:
+        """Bytes of the arrays this call reads."""
+        return sum(value.nbytes for value in self.call.fields.values() if isinstance(value, np.ndarray))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything the generator prints: the calls in order, and where every activation lies."""
+
+    graph: Graph
+    steps: tuple[Step, ...]
+    layout: Layout
+
+    @property
+    def input(self) -> Tensor:
+        """The model's input."""
+        return self.graph.tensors[self.graph.inputs[0]]
+
+    @property
+    def output(self) -> Tensor:
+        """The model's output."""
+        return self.graph.tensors[self.graph.outputs[0]]
+
+    @property
+    def weights_bytes(self) -> int:
+        """Bytes of all constant arrays."""
+        return sum(step.weights_bytes for step in self.steps)
+
+
+def plan(graph: Graph, ops: Sequence[Op]) -> Plan:
+    """Order, buffers and offsets for a graph whose operators are `ops`, node by node."""
+    alias = _free_reshapes(graph, ops)
+    steps = _steps(graph, ops, alias)
+    uses = [Use(step.inputs, step.output, step.in_place) for step in steps]
+    return Plan(graph, steps, lay_out(graph, uses, alias))
+
+
+def _free_reshapes(graph: Graph, ops: Sequence[Op]) -> dict[int, int]:
+    """Outputs that are their input's bytes; not those that would make the caller's input the caller's output."""
+    alias: dict[int, int] = {}
+    callers_input = set(graph.inputs)
+    for node, op in zip(graph.nodes, ops, strict=True):
+        source, output = node.inputs[0], node.outputs[0]
+        if op.call() is None and not (source in callers_input and output in graph.outputs):
+            alias[output] = source
+            if source in callers_input:
+                callers_input.add(output)
+    return alias
+
+
+def _steps(graph: Graph, ops: Sequence[Op], alias: Mapping[int, int]) -> tuple[Step, ...]:
+    """One step per kernel call; a constant activation is loaded to RAM before its first use."""
+    steps: list[Step] = []
+    names: set[str] = set()
+    for node, op in zip(graph.nodes, ops, strict=True):
+        path, inputs, output = layer_path(graph, node), activations(node, graph), node.outputs[0]
+        name, title = c_name(path, node.op), "/".join(path)
+        for tensor in dict.fromkeys(inputs):
+            values = graph.tensors[tensor].data
+            if values is not None and all(step.output != tensor for step in steps):
+                load = Call("nn_load_s8", "nn_load_t", {"count": values.size, "values": values})
+                steps.append(Step(len(steps), "LOAD", _unique(f"{name}_operand", names), title, load, (), tensor, (), 0))
+        if output not in alias:
+            call = op.call() or Call("nn_copy_s8", "nn_copy_t", {"count": graph.tensors[output].count})
+            in_place = tuple(inputs[slot] for slot in op.in_place)
+            steps.append(Step(len(steps), node.op, _unique(name, names), title, call, inputs, output, in_place, op.macs))
+    return tuple(steps)
+
+
+LAYER_OPS = ("Conv2D", "Conv1D", "depthwise", "MatMul")  # what TensorFlow calls the op inside a layer with weights
+
+
+def layer_path(graph: Graph, node: Node) -> list[str]:
+    """The Keras layer behind a node, such as [rehab, conv1], read from the names that the converter leaves; or []."""
+    weights = graph.tensor(node, 1)
+    for path in _paths(weights) if weights is not None and weights.data is not None else []:
+        if path[-1] in LAYER_OPS and len(path) > 1:
+            return path[:-1]
+    return next((path[:-1] for path in _paths(graph.output(node)) if len(path) > 1), [])
+
+
+def _paths(tensor: Tensor) -> list[list[str]]:
+    return [path.split("/") for path in tensor.name.split(";") if path]
+
+
+def c_name(path: Sequence[str], op: str) -> str:
+    """A C identifier for the last name of a layer's path; the operator's own name where there is none."""
+    word = re.sub(r"\W+", "_", path[-1]).strip("_").lower() if path else ""
+    return word if word and not word[0].isdigit() else op.lower()
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    number, unique = 1, name
+    while unique in taken:
+        number += 1
+        unique = f"{name}_{number}"
+    taken.add(unique)
+    return unique
+
+
+def plan_json(plan: Plan, **head: Any) -> dict[str, Any]:
+    """plan.json: `head` first, then sizes, edges, operators and tensors."""
+
+    def edge(tensor: Tensor) -> dict[str, Any]:
+        return {"bytes": tensor.count, "scale": tensor.scale, "zero_point": tensor.zero_point, "shape": list(tensor.shape)}
+
+    tensors = plan.graph.tensors
+    return {
+        **head,
+        "model_id": plan.graph.model_id,
+        "arena_bytes": plan.layout.arena_bytes,
+        "arena_bound": plan.layout.arena_bound,
+        "weights_bytes": plan.weights_bytes,
+        "macs": sum(step.macs for step in plan.steps),
+        "input": edge(plan.input),
+        "output": edge(plan.output),
+        "operators": [
+            {"index": s.index, "op": s.op, "name": s.name, "kernel": s.call.kernel, "macs": s.macs,
+             "weights_bytes": s.weights_bytes, "output_shape": list(tensors[s.output].shape)}
+            for s in plan.steps
+        ],
+        "tensors": [
+            {"name": tensors[i].name, "shape": list(tensors[i].shape), "place": place.kind, "offset": place.offset,
+             "bytes": tensors[i].count, "first": plan.layout.lives[i][0], "last": plan.layout.lives[i][1]}
+            for i, place in sorted(plan.layout.places.items())
+        ],
+    }  # fmt: skip
