@@ -155,7 +155,8 @@ def _contradictions(board: Board, where: str) -> list[Problem]:
 
 
 def _unknown_ports(board: Board, where: str) -> list[Problem]:
-    known = sorted(path.name for path in (files.project_root() / "firmware" / "ports").glob("*") if path.is_dir())
+    ports = files.project_root() / "firmware" / "ports"
+    known = sorted(path.parent.name for path in ports.glob("*/port.c"))
     asked = {board.port, *([board.emulator.port] if board.emulator else [])}
     what = "there is no port {} in firmware/ports"
     return [Problem(where, what.format(name), did_you_mean(name, known)) for name in sorted(asked - set(known))]

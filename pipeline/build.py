@@ -6,8 +6,6 @@ import argparse
 import dataclasses
 import json
 import os
-import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -17,15 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import files
-from pipeline.board import Board, Compiler, board_names, find_compiler, load_board
+from pipeline.board import Board, Compiler, find_compiler, load_board
 from pipeline.problem import EXIT_TOOL, Problem, did_you_mean, raise_all, run
 from pipeline.progress import progress, say
-from pipeline.size import Size, measure
+from pipeline.size import Size, arena_does_not_fit, does_not_fit, measure, overflows
+from pipeline.tool import run_tool
 
 # -O2 because reference-style kernels are 3 to 5 times slower with -Os.
 COMPILE_FLAGS = ("-std=c11", "-O2", "-Wall", "-Wextra", "-ffunction-sections", "-fdata-sections")
 LINK_FLAGS = ("-Wl,--gc-sections", "-Wl,--build-id=none", "-Wl,--print-memory-usage")
-MEMORY_USAGE = re.compile(r"^\s*(\w+):\s+(\d+) (\w+)\s+(\d+) (\w+)", re.MULTILINE)
 LINKER_SCRIPT = "link.ld"
 
 
@@ -41,58 +39,54 @@ class Firmware:
     compiler: Compiler
 
 
-def runtime_names() -> list[str]:
-    """Names of the folders of firmware/runtimes/."""
-    return sorted(path.name for path in (files.project_root() / "firmware" / "runtimes").glob("*") if path.is_dir())
-
-
 def build(firmware: Firmware) -> dict[str, Any]:
     """Compile, link, make the image, check that it fits; returns what size.json says."""
     plan = _plan(firmware)
-    objects = _compile(firmware, _sources(firmware))
-    elf = _link(firmware, objects, firmware.board.port, "firmware.elf")
-    emulator = firmware.board.emulator
-    if emulator and emulator.port != firmware.board.port:
-        _link(firmware, objects, emulator.port, "emulator.elf")
-    image = _make_image(firmware, elf)
-    size = measure(firmware.root / elf, firmware.root / image if image else None, plan)
-    raise_all(_does_not_fit(firmware.board, firmware.name, size))
-    report = _report(firmware, size, elf, image)
+    ports = _ports(firmware)
+    common = _sources(firmware)
+    objects = _compile(firmware, [*common, *dict.fromkeys(source for sources in ports.values() for source in sources)])
+    elfs = [_link(firmware, port, [objects[source] for source in common + ports[port]]) for port in ports]
+    image = _make_image(firmware, elfs[0])
+    size = measure(firmware.root / elfs[0], firmware.root / image if image else None, plan)
+    raise_all(does_not_fit(firmware.name, firmware.board, size))
+    report = _report(firmware, size, elfs[0], image)
     files.write_json(firmware.root / firmware.folder / "size.json", report)
     return report
 
 
 def _plan(firmware: Firmware) -> dict[str, Any]:
-    board = firmware.board
-    made_by = f"python -m pipeline.generate {firmware.name} --board {board.name} --runtime {firmware.runtime}"
+    made_by = f"python -m pipeline.generate {firmware.name} --board {firmware.board.name} --runtime {firmware.runtime}"
     plan: dict[str, Any] = files.read_json(firmware.root / firmware.folder / "plan.json", made_by)
-    if plan["arena_bytes"] > board.arena_bytes:
-        what = f"the arena takes {plan['arena_bytes']} bytes, board {board.name} gives {board.arena_bytes}"
-        raise Problem(f"model {firmware.name}", what, _roomier("arena_bytes", plan["arena_bytes"]))
+    raise_all(arena_does_not_fit(firmware.name, firmware.board, plan))
     return plan
 
 
+def _ports(firmware: Firmware) -> dict[str, list[Path]]:
+    """The sources of the board's port, and of its emulator's port where that is another."""
+    board = firmware.board
+    names = [board.port, *([board.emulator.port] if board.emulator else [])]
+    return {name: _port_sources(firmware.root, Path("firmware/ports") / name) for name in names}
+
+
+def _port_sources(root: Path, folder: Path) -> list[Path]:
+    """A port's C, and that of folders beside it which its file `shared` names: code of one core for several ports."""
+    shared = root / folder / "shared"
+    names = shared.read_text().split() if shared.exists() else []
+    return [source for each in (folder, *(folder.parent / name for name in names)) for source in _c_files(root, each)]
+
+
 def _sources(firmware: Firmware) -> list[Path]:
-    """Everything but the port: generated C, core, runtime; relative to the root."""
+    """Everything but the ports: generated C, core, runtime; relative to the root."""
     folders = (firmware.folder, Path("firmware/core"), Path("firmware/runtimes") / firmware.runtime)
     return [source for folder in folders for source in _c_files(firmware.root, folder)]
 
 
 def _c_files(root: Path, folder: Path) -> list[Path]:
-    found = [path.relative_to(root) for path in (root / folder).iterdir() if path.suffix in (".c", ".S")]
-    return sorted(found)
+    return sorted(path.relative_to(root) for path in (root / folder).iterdir() if path.suffix in (".c", ".S"))
 
 
-def _port_folders(root: Path, port: str) -> list[Path]:
-    """The port's folder, and the folder it names in a file `shared`: code for several ports of one core."""
-    folder = Path("firmware/ports") / port
-    shared = root / folder / "shared"
-    more = shared.read_text().split() if shared.exists() else []
-    return [folder, *(Path("firmware/ports") / each for each in more)]
-
-
-def _compile(firmware: Firmware, sources: Sequence[Path]) -> list[Path]:
-    """Compile in parallel; every error is shown before the first is reported."""
+def _compile(firmware: Firmware, sources: Sequence[Path]) -> dict[Path, Path]:
+    """Compile in parallel to one object per source; every error is shown before the first is reported."""
     flags = compile_flags(firmware)
 
     def one(source: Path) -> tuple[Path, subprocess.CompletedProcess[str]]:
@@ -101,12 +95,12 @@ def _compile(firmware: Firmware, sources: Sequence[Path]) -> list[Path]:
         argv = [firmware.compiler.command, *flags, "-c", str(source), "-o", str(target)]
         return target, subprocess.run(argv, cwd=firmware.root, capture_output=True, text=True, check=False)
 
-    objects, failed = [], []
+    objects, failed = {}, []
     title = f"compile {firmware.name} for {firmware.board.name}"
     with progress(title, len(sources)) as advance, ThreadPoolExecutor(os.cpu_count()) as pool:
         for source, (target, done) in zip(sources, pool.map(one, sources), strict=True):
             advance(note=source.name)
-            objects.append(target)
+            objects[source] = target
             if done.stderr:
                 say(done.stderr.rstrip())
             if done.returncode != 0:
@@ -138,54 +132,22 @@ def compiler_version(compiler: Compiler) -> str:
     return subprocess.run(argv, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
 
 
-def _link(firmware: Firmware, objects: list[Path], port: str, name: str) -> Path:
-    """Compile the port, link it with the rest; returns the ELF, relative to the root."""
+def _link(firmware: Firmware, port: str, objects: Sequence[Path]) -> Path:
+    """Link for the board's own port (firmware.elf) or its emulator's (emulator.elf); relative to the root."""
     board, root = firmware.board, firmware.root
-    folders = _port_folders(root, port)
-    objects = objects + _compile(firmware, [source for each in folders for source in _c_files(root, each)])
-    elf = firmware.folder / name
+    elf = firmware.folder / ("firmware.elf" if port == board.port else "emulator.elf")
     argv = [firmware.compiler.command, *board.build.flags, *firmware.compiler.flags, *LINK_FLAGS]
-    script = folders[0] / LINKER_SCRIPT
+    script = Path("firmware/ports") / port / LINKER_SCRIPT
     if (root / script).exists():
         limits = (f"-Wl,--defsym=board_{kind}_bytes={getattr(board, f'{kind}_bytes')}" for kind in ("flash", "ram"))
         argv += ["-nostartfiles", *limits, f"-Wl,-T,{script}"]
     argv += [*map(str, objects), *board.build.link_flags, "-o", str(elf)]
     done = subprocess.run(argv, cwd=root, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise_all(_overflows(firmware, done.stdout))
+        raise_all(overflows(firmware.name, board, done.stdout))
         say(done.stderr.rstrip())
         raise Problem(elf, f"does not link with {firmware.compiler.command}")
     return elf
-
-
-def _overflows(firmware: Firmware, memory_usage: str) -> list[Problem]:
-    """What the linker's table of memory regions says is too much."""
-    unit = {"B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3}
-    problems = []
-    for region, used, used_unit, size, size_unit in MEMORY_USAGE.findall(memory_usage):
-        needed, there = int(used) * unit[used_unit], int(size) * unit[size_unit]
-        if needed > there:
-            kind = "flash_bytes" if region == "FLASH" else "ram_bytes"
-            what = f"needs {needed} bytes of {region}, board {firmware.board.name} has {there}"
-            problems.append(Problem(f"model {firmware.name}", what, _roomier(kind, needed)))
-    return problems
-
-
-def _does_not_fit(board: Board, name: str, size: Size) -> list[Problem]:
-    """What is more than the board has although it linked."""
-    problems = []
-    for kind, needed, there in (("flash", size.flash, board.flash_bytes), ("ram", size.ram, board.ram_bytes)):
-        if needed > there:
-            what = f"needs {needed} bytes of {kind}, board {board.name} has {there}"
-            problems.append(Problem(f"model {name}", what, _roomier(f"{kind}_bytes", needed)))
-    return problems
-
-
-def _roomier(limit: str, needed: int) -> str:
-    """What helps when a model does not fit."""
-    boards = [name for name in board_names() if getattr(load_board(name), limit) >= needed]
-    other = f"or another board: {', '.join(boards)}" if boards else "no board here has that much"
-    return f"a smaller window, fewer or smaller layers, {other}"
 
 
 def _make_image(firmware: Firmware, elf: Path) -> Path | None:
@@ -197,21 +159,6 @@ def _make_image(firmware: Firmware, elf: Path) -> Path | None:
     for template in filter(None, (image.make, image.check)):
         run_tool(template, {"elf": str(elf), "image": str(path)}, firmware.root)
     return path
-
-
-def run_tool(template: Sequence[str], values: dict[str, str], root: Path, *, show: bool = False) -> None:
-    """Run a board's command line; when it fails, a Problem with what it said."""
-    argv = [part.format(python=sys.executable, **values) for part in template]
-    if shutil.which(argv[0]) is None:
-        raise Problem(argv[0], "is not installed", "", EXIT_TOOL)
-    tool = " ".join(argv[1:3]) if argv[0] == sys.executable else argv[0]
-    done = subprocess.run(argv, cwd=root, stdout=None if show else subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if done.returncode == 0:
-        return
-    said = (done.stdout or "").strip()
-    if "No module named" in said:
-        raise Problem(tool, "is not installed", "pip install esptool", EXIT_TOOL)
-    raise Problem(tool, f"failed with code {done.returncode}" + (f":\n    {said}" if said else ""))
 
 
 def _report(firmware: Firmware, size: Size, elf: Path, image: Path | None) -> dict[str, Any]:
@@ -227,12 +174,20 @@ def _report(firmware: Firmware, size: Size, elf: Path, image: Path | None) -> di
     }
 
 
+def check_runtime(name: str) -> str:
+    """The name itself when firmware/runtimes/<name>/ exists, else a Problem with the nearest name."""
+    runtimes = files.project_root() / "firmware" / "runtimes"
+    known = sorted(path.name for path in runtimes.glob("*") if path.is_dir())
+    if name not in known:
+        raise Problem("firmware/runtimes", f"there is no runtime {name}", did_you_mean(name, known))
+    return name
+
+
 def firmware(name: str, board_name: str, runtime: str) -> Firmware:
     """The firmware that these words name; Problems for each that is unknown, and for a missing compiler."""
     files.check_model_name(name)
     board = load_board(board_name)
-    if runtime not in runtime_names():
-        raise Problem("firmware/runtimes", f"there is no runtime {runtime}", did_you_mean(runtime, runtime_names()))
+    check_runtime(runtime)
     compiler = find_compiler(board)
     if compiler is None:
         commands = " or ".join(each.command for each in board.build.compilers)

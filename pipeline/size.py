@@ -1,13 +1,21 @@
-"""What a firmware takes of its board, read from the ELF."""
+"""What a firmware takes of its board, read from the ELF and the linker, and whether that fits."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
+
+from pipeline.board import Board, board_names, load_board
+from pipeline.problem import Problem
+
+# One line of the table that GNU ld prints with --print-memory-usage: region, used, unit, size, unit.
+MEMORY_USAGE = re.compile(r"^\s*(\w+):\s+(\d+) (\w+)\s+(\d+) (\w+)", re.MULTILINE)
+UNITS = {"B": 1, "KB": 1024, "MB": 1024**2, "GB": 1024**3}
 
 
 @dataclass(frozen=True)
@@ -41,3 +49,34 @@ def measure(elf: Path, image: Path | None, plan: dict[str, Any]) -> Size:
         arena=plan["arena_bytes"],
         stack=stack,
     )
+
+
+def overflows(name: str, board: Board, memory_usage: str) -> list[Problem]:
+    """What the linker's table of memory regions says is too much."""
+    problems = []
+    for region, used, used_unit, size, size_unit in MEMORY_USAGE.findall(memory_usage):
+        needed, there = int(used) * UNITS[used_unit], int(size) * UNITS[size_unit]
+        problems += _compare(name, board, region, needed, there)
+    return problems
+
+
+def does_not_fit(name: str, board: Board, size: Size) -> list[Problem]:
+    """What is more than the board has although it linked."""
+    return [
+        *_compare(name, board, "flash", size.flash, board.flash_bytes),
+        *_compare(name, board, "RAM", size.ram, board.ram_bytes),
+    ]
+
+
+def arena_does_not_fit(name: str, board: Board, plan: dict[str, Any]) -> list[Problem]:
+    """What the plan says before anything is compiled."""
+    return _compare(name, board, "arena", plan["arena_bytes"], board.arena_bytes)
+
+
+def _compare(name: str, board: Board, what: str, needed: int, there: int) -> list[Problem]:
+    if needed <= there:
+        return []
+    limit = {"FLASH": "flash_bytes", "flash": "flash_bytes", "arena": "arena_bytes"}.get(what, "ram_bytes")
+    boards = [other for other in board_names() if getattr(load_board(other), limit) >= needed]
+    hint = "a smaller window, fewer or smaller layers" + (f", or another board: {', '.join(boards)}" if boards else "")
+    return [Problem(f"model {name}", f"needs {needed} bytes of {what}, board {board.name} has {there}", hint)]

@@ -2,7 +2,9 @@
    Technical Reference Manual. */
 #include "port.h"
 
+#ifndef REGISTER /* a test has its own */
 #define REGISTER(address) (*(volatile uint32_t *)(address))
+#endif
 
 #define RTC_RESET_STATE REGISTER(0x3FF48034)
 #define RTC_CLOCK REGISTER(0x3FF48070)
@@ -15,10 +17,10 @@
 #define UART0_FIFO REGISTER(0x3FF40000)
 #define UART0_CLOCK_DIVIDER REGISTER(0x3FF40014) /* sixteenths in bits 23:20 */
 #define UART0_STATUS REGISTER(0x3FF4001C)
-#define UART0_FIFO_WRITE REGISTER(0x60000000) /* the same FIFO: writes through 0x3FF40000 may get lost (errata 3.3) */
+#define UART0_FIFO_WRITE REGISTER(0x60000000) /* the same FIFO: by Espressif's errata, writes by the other way may get lost */
 
 enum { CLOCK_SOURCE_SHIFT = 27 /* 2 bits of RTC_CLOCK; 0: the crystal */ };
-enum { TRANSMIT_COUNT_SHIFT = 16 /* in UART0_STATUS; the receive count is at 0 */ };
+enum { TRANSMIT_COUNT_SHIFT = 16, TRANSMIT_STATE_SHIFT = 24 /* in UART0_STATUS; the receive count is at 0 */ };
 enum { FIFO_BYTES = 128, TRANSMIT_ROOM = FIFO_BYTES - 2 };
 enum { BAUD = 115200 };
 enum { CREDITS = 1 /* receive is polled: while the model runs only the FIFO takes bytes */ };
@@ -40,6 +42,11 @@ static uint32_t bytes_to_send(void)
     return UART0_STATUS >> TRANSMIT_COUNT_SHIFT & 0xFF;
 }
 
+static uint32_t still_sending(void)
+{
+    return bytes_to_send() != 0 || (UART0_STATUS >> TRANSMIT_STATE_SHIFT & 15) != 0;
+}
+
 static uint32_t bytes_received(void)
 {
     return UART0_STATUS & 0xFF;
@@ -48,7 +55,7 @@ static uint32_t bytes_received(void)
 /* The crystal drives processor and UART whatever ran before us, so both follow from one fact of the board. */
 static void set_clocks(void)
 {
-    const uint32_t sixteenths = (BOARD_CLOCK_HZ / BAUD) * 16 + (BOARD_CLOCK_HZ % BAUD) * 16 / BAUD;
+    const uint32_t sixteenths = (16u * (BOARD_CLOCK_HZ / 100) + BAUD / 200) / (BAUD / 100);
 
     RTC_CLOCK &= ~(3u << CLOCK_SOURCE_SHIFT);
     UART0_CLOCK_DIVIDER = sixteenths >> 4 | (sixteenths & 15) << 20;
@@ -57,7 +64,7 @@ static void set_clocks(void)
 void port_start(void)
 {
     stop_watchdogs();
-    while (bytes_to_send() > 0) {
+    while (still_sending()) {
         /* the ROM's own words, at its own rate */
     }
     set_clocks();
@@ -116,12 +123,4 @@ void port_write(const uint8_t *bytes, size_t count)
         }
         UART0_FIFO_WRITE = bytes[i];
     }
-}
-
-uint32_t port_ticks(void)
-{
-    uint32_t ticks;
-
-    __asm__ volatile("rsr.ccount %0" : "=a"(ticks));
-    return ticks;
 }

@@ -53,11 +53,3 @@ void port_write(const uint8_t *bytes, size_t count)
         }
     }
 }
-
-uint32_t port_ticks(void)
-{
-    uint32_t ticks;
-
-    __asm__ volatile("rsr.ccount %0" : "=a"(ticks));
-    return ticks;
-}

@@ -1,0 +1,36 @@
+"""Running the command lines that boards name: image makers, uploaders."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pipeline.problem import EXIT_TOOL, EXIT_USER, Problem
+
+STDERR = 2
+
+
+def run_tool(
+    template: Sequence[str], values: Mapping[str, str], folder: Path, *, show: bool = False, code: int = EXIT_USER
+) -> None:
+    """Run a command line with {python} and `values` filled in, in `folder`; `show` passes its words on as they come."""
+    argv = [part.format(python=sys.executable, **values) for part in template]
+    tool = " ".join(argv[1:3]) if argv[0] == sys.executable else argv[0]
+    if shutil.which(argv[0]) is None:
+        raise Problem(tool, "is not installed", code=EXIT_TOOL)
+    if argv[1:2] == ["-m"] and not _has_module(argv[2]):
+        raise Problem(tool, "is not installed", f"pip install {argv[2]}", EXIT_TOOL)
+    output = STDERR if show else subprocess.PIPE
+    done = subprocess.run(argv, cwd=folder, stdout=output, stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode != 0:
+        said = "\n    ".join((done.stdout or "").split("\n")).strip()
+        raise Problem(tool, f"failed with code {done.returncode}" + (f":\n    {said}" if said else ""), code=code)
+
+
+def _has_module(name: str) -> bool:
+    from importlib.util import find_spec
+
+    return find_spec(name) is not None
