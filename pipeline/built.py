@@ -1,0 +1,105 @@
+"""What the harness knows of a model built for a board: files of build/<name>/ and build/<name>/<board>-<runtime>/."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import files
+from pipeline.board import Board, load_board
+from pipeline.problem import EXIT_DEVICE, Problem, raise_all
+from pipeline.wire import Info
+
+_REFERENCE = ("inputs", "outputs", "labels", "groups", "float_outputs", "pruned_outputs")
+_QUANTIZE = ("model_id", "task", "input", "output", "metrics", "limits", "sparsity")
+
+
+@dataclass(frozen=True)
+class Built:
+    """A model and one firmware of it. `reference` holds the test split: inputs int8 [n, *shape], the outputs int8
+    [n, *out] that must come back, labels [n], groups [n], float_outputs and pruned_outputs [n, *out]."""
+
+    name: str
+    board: Board
+    runtime: str
+    folder: Path
+    quantize: Mapping[str, Any]
+    plan: Mapping[str, Any]
+    size: Mapping[str, Any]
+    reference: Mapping[str, NDArray[Any]]
+
+
+def load(name: str, board: str, runtime: str) -> Built:
+    """Read and check the files; a Problem names the command that makes what is missing."""
+    folder, parent = files.firmware_dir(name, board, runtime), files.build_dir(name)
+    made_by = f"make model name={name} board={board}" + (f" runtime={runtime}" if runtime != "compiled" else "")
+    quantize = files.read_json(parent / "quantize.json", made_by)
+    plan, size = (files.read_json(folder / file, made_by) for file in ("plan.json", "size.json"))
+    reference = files.read_arrays(parent / "reference.npz", made_by)
+    _check(parent, quantize, reference, made_by)
+    if plan["model_id"] != quantize["model_id"]:
+        what = f"was made of model {plan['model_id'][:8]}, quantize.json is of {quantize['model_id'][:8]}"
+        raise Problem(folder / "plan.json", what, f"run: {made_by}")
+    return Built(name, load_board(board), runtime, folder, quantize, plan, size, reference)
+
+
+def firmwares(name: str | None, board: str, runtime: str) -> list[str]:
+    """Names of the models that were built for a board, or just the one asked for."""
+    if name:
+        return [name]
+    return sorted(path.parent.name for path in (files.project_root() / "build").glob(f"*/{board}-{runtime}"))
+
+
+def check_identity(built: Built, info: Info, port: str, emulated: bool) -> None:
+    """Refuse a device that runs another model, board or build than the files are of; all differences at once."""
+    made_by = f"make model name={built.name} board={built.board.name}"
+    again = made_by if emulated else f"make flash board={built.board.name} port={port}"
+    if info.model_id != built.quantize["model_id"]:
+        here = files.build_dir(built.name).relative_to(files.project_root()) / "model.tflite"
+        what = f"the device runs model {info.model_id[:8]}, {here} is {built.quantize['model_id'][:8]}"
+        raise Problem(port, what, again, EXIT_DEVICE)
+    plan = built.plan
+    pairs = {
+        "board": (info.board, built.board.name),
+        "runtime": (info.runtime, built.runtime),
+        "input bytes": (info.input_bytes, plan["input"]["bytes"]),
+        "output bytes": (info.output_bytes, plan["output"]["bytes"]),
+        "input scale": (info.input_scale, _float32(plan["input"]["scale"])),
+        "input zero point": (info.input_zero_point, plan["input"]["zero_point"]),
+        "output scale": (info.output_scale, _float32(plan["output"]["scale"])),
+        "output zero point": (info.output_zero_point, plan["output"]["zero_point"]),
+        "arena bytes": (info.arena_bytes, plan["arena_bytes"]),
+        "weights bytes": (info.weights_bytes, plan["weights_bytes"]),
+        "operators": (info.operators, len(plan["operators"])),
+        "kernel version": (info.kernel_version, plan["kernel_version"]),
+    }
+    differ = [
+        f"the device has {what} {said}, plan.json {built}" for what, (said, built) in pairs.items() if said != built
+    ]
+    raise_all([Problem(port, what, again, EXIT_DEVICE) for what in differ])
+
+
+def _check(folder: Path, quantize: Any, reference: Mapping[str, NDArray[Any]], made_by: str) -> None:
+    """Both files are whole and of one another."""
+    hint = f"run: {made_by}"
+    lacking = [f"quantize.json lacks {key}" for key in _QUANTIZE if key not in quantize]
+    lacking += [f"reference.npz lacks {key}" for key in _REFERENCE if key not in reference]
+    raise_all([Problem(folder, what, hint) for what in lacking])
+    count = len(reference["inputs"])
+    shapes = {"inputs": quantize["input"]["shape"], "outputs": quantize["output"]["shape"]}
+    wrong = [key for key, shape in shapes.items() if list(reference[key].shape) != [count, *shape]]
+    wrong += [key for key in shapes if reference[key].dtype != np.int8]
+    wrong += [key for key in _REFERENCE if len(reference[key]) != count]
+    if wrong or not count:
+        what = f"does not fit quantize.json: {', '.join(wrong) or 'it holds no windows'}"
+        raise Problem(folder / "reference.npz", what, hint)
+
+
+def _float32(value: float) -> float:
+    return float(struct.unpack("<f", struct.pack("<f", value))[0])

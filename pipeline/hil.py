@@ -1,0 +1,54 @@
+"""Check a model on its board: every test window through the device, byte for byte against the int8 reference."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from pipeline.problem import Problem, run
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    options = argparse.ArgumentParser(
+        prog="python -m pipeline.hil",
+        description=__doc__,
+        epilog="Without --port and --board the only serial port is taken. Exit code: 0 pass, 1 bytes differ or a limit "
+        "is missed, 2 a mistake in the call, 3 the device or its line, 4 a missing tool, 130 interrupted.",
+    )
+    options.add_argument(
+        "--port",
+        metavar="P",
+        help="the device: /dev/ttyUSB0, exec:COMMAND (talks over its stdin and stdout), pty:COMMAND (prints its pty), "
+        "socket://HOST:PORT or rfc2217://HOST:PORT",
+    )
+    options.add_argument("--board", metavar="B", help="boards/B.toml; without --port its emulator is used")
+    options.add_argument("--name", metavar="N", help="the model, build/N (default: what the device says)")
+    options.add_argument("--runtime", metavar="R", help="the runtime, build/N/B-R (default: what the device says)")
+    options.add_argument("--windows", metavar="K", type=int, help="only K windows, evenly spread (default: all)")
+    options.add_argument("--baud", metavar="RATE", type=int, help="line rate (default: the board's, or 115200)")
+    options.add_argument("--json", action="store_true", help="print report.json")
+    options.add_argument("--out", metavar="DIR", type=Path, help="where reports go (default: build/N/B-R)")
+    return options
+
+
+def main(argv: list[str]) -> int:
+    """Run the windows, write report.json, report.html, report.xml and outputs.npz, print the report."""
+    options = vars(parser().parse_args(argv))
+    as_json = options.pop("json")
+    if options["windows"] is not None and options["windows"] < 1:
+        raise Problem("--windows", f"{options['windows']} windows cannot be run", "at least 1")
+    from pipeline import bench, report  # after --help and mistakes in the call, for these take their time
+
+    finished = bench.check(bench.Ask(**options))
+    report.write(finished)
+    sys.stdout.write(report.as_json(finished.report) if as_json else report.as_text(finished.report, finished.folder))
+    if finished.problem:
+        sys.stdout.flush()
+        sys.stderr.write("\n".join(finished.problem.lines()) + "\n")
+    return finished.code
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,167 @@
+"""The report of a run: text for the terminal, report.json, report.html, report.xml for CI, and the device's bytes."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline import files, metrics, words
+from pipeline.bench import Finished
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Facts = Mapping[str, Any]
+RUNGS = ("float", "pruned", "int8", "device")
+
+
+def write(finished: Finished) -> None:
+    """Write every form of the report beside each other."""
+    outcome = finished.outcome
+    arrays = {key: getattr(outcome, key) for key in ("asked", "outputs", "ticks", "answered")}
+    files.write_arrays(finished.folder / "outputs.npz", arrays)
+    files.write_json(finished.folder / "report.json", finished.report)
+    files.write_text(finished.folder / "report.xml", as_junit(finished.report))
+    files.write_text(finished.folder / "report.html", as_html(finished))
+
+
+def as_json(report: Facts) -> str:
+    """What report.json holds, for --json."""
+    return json.dumps(report, indent=2, allow_nan=False) + "\n"
+
+
+def as_text(report: Facts, folder: Path) -> str:
+    """The report for a terminal; coloured when it is one."""
+    from rich.console import Console
+    from rich.padding import Padding
+
+    console = Console(highlight=False, soft_wrap=True)
+    with console.capture() as captured:
+        colour = "green" if report["verdict"] == "pass" else "red"
+        console.print(f"\n[bold {colour}]{report['verdict'].upper()}[/]  {words.title(report)}")
+        if report["emulated"]:
+            console.print(
+                f"      emulated by {report['emulator']['name']}: no figure here is the chip's own", style="yellow"
+            )
+        console.print()
+        for row in words.rows(report):
+            console.print(f"  {row[0]:<11}{row[1]}", markup=False)
+        console.print()
+        if report["metrics"]["device"]:
+            console.print(Padding(_metrics_table(report), (0, 0, 0, 2)))
+        for reason in report["reasons"]:
+            console.print(f"  - {reason}", style="red", markup=False)
+        console.print(f"  {'report':<11}{_shown(folder / 'report.html')}\n", markup=False)
+    return captured.get()
+
+
+def as_junit(report: Facts) -> str:
+    """JUnit XML: equality of the windows, each limit and the line as test cases."""
+    suite = ET.Element("testsuite", name=f"hil.{report['model']}.{report['board']}-{report['runtime']}")
+    windows = report["windows"]
+    wrong = [f"{windows[key]} {key}" for key in ("failed", "unanswered") if windows[key]]
+    _case(suite, "windows equal the int8 reference", ", ".join(wrong), report["link"].get("seconds", 0.0))
+    for check in report["limits"]:
+        what = f"{check['name']}: at {check['at']} {check['limit']:g}"
+        missed = f"{check['value']:g} is not at {check['at']} {check['limit']:g}" if check["met"] is False else ""
+        _case(suite, what, missed, skipped="a part of the test split cannot tell" if check["met"] is None else "")
+    stopped = report["verdict"] in ("failed", "partial")
+    _case(suite, "the run went to its end", report["reasons"][0] if stopped else "")
+    failures = len(suite.findall("testcase/failure"))
+    suite.attrib |= {"tests": str(len(suite)), "failures": str(failures), "errors": "0"}
+    ET.indent(suite)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(suite, encoding="unicode") + "\n"
+
+
+def as_html(finished: Finished) -> str:
+    """One page that needs nothing else: figures inlined, light or dark as the reader's system is."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("pipeline"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"metric": words.metric, "count": words.count, "name": words.plain}
+    report = finished.report
+    return environment.get_template("report.html.j2").render(
+        report=report, rows=words.rows(report), title=words.title(report), figures=draw(finished), rungs=_rungs(report),
+        names=words.metric_names(report), summary=words.summary(report),
+    )  # fmt: skip
+
+
+def draw(finished: Finished) -> list[tuple[str, str]]:
+    """The figures that there is data for: a caption and an SVG each."""
+    from pipeline import figures
+
+    report, outcome = finished.report, finished.outcome
+    scores, clock = report["metrics"], report["clock"]
+    drawn = []
+    if scores["device"]:
+        limit = finished.built.quantize["limits"]
+        names = [name for name in words.metric_names(report) if name in ("accuracy", "macro_f1", "auc")]
+        drawn.append(("From float to the device", figures.ladder(scores, names, limit["minimum"], limit["metric"])))
+        drawn.append(_truth(finished))
+        units = outcome.ticks[outcome.answered] / clock["ticks_per_unit"]
+        note = ", emulated" if report["emulated"] else ""
+        drawn.append((f"Latency in {clock['kind']}{note}", figures.latency(units, clock["kind"])))
+    drawn.append(("Memory of the board", figures.memory(report["size"], report["memory"])))
+    if report["sparsity"]:
+        drawn.append(("Zero weights by layer", figures.sparsity(report["sparsity"])))
+    return drawn
+
+
+def _truth(finished: Finished) -> tuple[str, str]:
+    """Confusion matrix or ROC, from the device's own bytes."""
+    from pipeline import figures
+
+    task, device = finished.report["task"], finished.report["metrics"]["device"]
+    if task["kind"] == "classification":
+        return "Confusion on the device", figures.confusion(device["confusion"], task["labels"])
+    outcome, built = finished.outcome, finished.built
+    chosen = outcome.asked[outcome.answered]
+    labels = built.reference["labels"][chosen]
+    inputs = metrics.dequantize(built.reference["inputs"][chosen], built.quantize["input"])
+    real = {
+        "float": built.reference["float_outputs"][chosen],
+        "device": metrics.dequantize(outcome.outputs[outcome.answered], built.quantize["output"]),
+    }
+    curves = {name: metrics.roc(metrics.anomaly_scores(outputs, inputs), labels) for name, outputs in real.items()}
+    return "Detections and false alarms", figures.roc(curves, (device["false_alarm_rate"], device["detection_rate"]))
+
+
+def _metrics_table(report: Facts) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table("", *_rungs(report), box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name in words.metric_names(report):
+        table.add_row(
+            words.plain(name), *(words.metric(report["metrics"][rung][name], name) for rung in _rungs(report))
+        )
+    return table
+
+
+def _rungs(report: Facts) -> list[str]:
+    return [rung for rung in RUNGS if report["metrics"][rung]]
+
+
+def _case(suite: ET.Element, name: str, failure: str, seconds: float = 0.0, skipped: str = "") -> None:
+    case = ET.SubElement(suite, "testcase", name=name, classname=suite.attrib["name"], time=f"{seconds:.3f}")
+    if failure:
+        ET.SubElement(case, "failure", message=failure)
+    elif skipped:
+        ET.SubElement(case, "skipped", message=skipped)
+
+
+def _shown(path: Path) -> str:
+    """The path as a user in the working directory would type it."""
+    full = path.resolve()
+    return str(full.relative_to(Path.cwd()) if full.is_relative_to(Path.cwd()) else full)
