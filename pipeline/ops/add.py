@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -92,13 +92,21 @@ class Add:
 
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Graph]:
-        """Equal shapes, broadcast channels, broadcast rows, a constant operand, every fused activation."""
-        shapes = [((1, 5, 6, 3), (1, 5, 6, 3)), ((1, 40), (1, 40)), ((1, 4, 5, 3), (1, 1, 1, 3)), ((1, 1, 5, 3), (1, 4, 5, 3)),
-                  ((1, 7, 2), (1, 7, 2)), ((1, 3, 3, 2), (1, 3, 3, 2))]  # fmt: skip
-        for i, (shape_a, shape_b) in enumerate(shapes):
-            a, b = cases.activation(rng, shape_a, "a"), cases.activation(rng, shape_b, "b")
-            if i == len(shapes) - 1:
-                b = Tensor(b.name, b.shape, b.dtype, b.quant, rng.integers(-128, 128, shape_b).astype(np.int8))
-            shape = tuple(np.broadcast_shapes(shape_a, shape_b))
-            y = cases.activation(rng, shape, "output", (a.scale + b.scale) * float(rng.uniform(0.3, 1.2)))
-            yield cases.one_node("ADD", [a, b], y, "AddOptions", fused_activation_function=int(rng.choice([0, 1, 3])))
+        """Two activations of different scales, a tensor added to itself, and constants of every broadcast."""
+        for shape in ((1, 5, 6, 3), (1, 40), (1, 7, 2)):
+            x = cases.activation(rng, shape, "input")
+            b = cases.activation(rng, shape, "b", x.scale * float(rng.uniform(0.4, 2.5)))
+            yield cases.two_nodes("QUANTIZE", "ADD", [x, b, cls._output(rng, x, b)], ((0,), (0, 1)), "AddOptions",
+                                  fused_activation_function=int(rng.choice([0, 1, 3])))  # fmt: skip
+        for shape, other in (((1, 4, 5, 3), (1, 1, 1, 3)), ((1, 1, 5, 3), (1, 4, 5, 3)), ((1, 3, 4, 2), (1, 3, 1, 2)),
+                             ((1, 12), (1, 1)), ((1, 3, 3, 2), (1, 3, 3, 2))):  # fmt: skip
+            x, b = cases.activation(rng, shape, "input"), cases.activation(rng, other, "b")
+            b = replace(b, data=rng.integers(-128, 128, other).astype(np.int8))
+            operands = [x, b] if rng.integers(2) else [b, x]
+            yield cases.one_node("ADD", operands, cls._output(rng, x, b), "AddOptions",
+                                 fused_activation_function=int(rng.choice([0, 1, 3])))  # fmt: skip
+
+    @staticmethod
+    def _output(rng: np.random.Generator, a: Tensor, b: Tensor) -> Tensor:
+        shape = tuple(np.broadcast_shapes(a.shape, b.shape))
+        return cases.activation(rng, shape, "output", (a.scale + b.scale) * float(rng.uniform(0.3, 1.2)))

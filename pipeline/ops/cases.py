@@ -57,3 +57,14 @@ def one_node(op: str, inputs: Sequence[Tensor | None], output: Tensor, table: st
     node = Node(0, op, indices, (len(present),), {"table": table, **options} if table else {})
     free = tuple(i for i, tensor in enumerate(present) if tensor.data is None)
     return Graph((*present, output), (node,), free, (len(present),))
+
+
+def two_nodes(first: str, second: str, tensors: Sequence[Tensor], inputs: tuple[tuple[int, ...], tuple[int, ...]],
+              table: str, **options: Any) -> Graph:  # fmt: skip
+    """Tensor 0 goes through `first` to tensor 1, then `second` makes tensor 2 from `inputs[1]`; options are the second's."""
+    first_table = f"{first.capitalize()}Options"
+    nodes = (
+        Node(0, first, inputs[0], (1,), {"table": first_table}),
+        Node(1, second, inputs[1], (2,), {"table": table, **options}),
+    )
+    return Graph(tuple(tensors), nodes, (0,), (2,))

@@ -56,9 +56,9 @@ class FullyConnected:
     def cases(cls, rng: np.random.Generator) -> Iterator[Graph]:
         """One and several rows, with and without bias, every fused activation."""
         for i in range(10):
-            x = cases.activation(rng, (1 if i % 3 else 4, int(rng.integers(1, 70))), "input")
-            w = cases.weights(rng, (int(rng.integers(1, 20)), x.shape[1]), axis=None)
+            x = cases.activation(rng, (1, *((4,) if i % 3 == 0 else ()), int(rng.integers(1, 70))), "input")
+            w = cases.weights(rng, (int(rng.integers(1, 20)), x.shape[-1]), axis=None)
             bias = cases.bias(rng, x, w, w.shape[0]) if i % 4 else None
-            y = cases.output_for(rng, x, w, (x.shape[0], w.shape[0]), w.shape[1])
+            y = cases.output_for(rng, x, w, (*x.shape[:-1], w.shape[0]), w.shape[1])
             yield cases.one_node("FULLY_CONNECTED", [x, w, bias], y, "FullyConnectedOptions",
-                                 fused_activation_function=int(rng.choice([0, 1, 3])))  # fmt: skip
+                                 keep_num_dims=True, fused_activation_function=int(rng.choice([0, 1, 3])))  # fmt: skip

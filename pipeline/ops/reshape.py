@@ -42,9 +42,9 @@ class Reshape:
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Graph]:
         """One of each kind."""
-        x = cases.activation(rng, (1, 6, 4), "input")
-        flat, squeezed, wide = ((shape, cases.activation(rng, shape, "output", x.scale, x.zero_point))
-                                for shape in ((1, 24), (6, 4), (1, 1, 6, 4)))  # fmt: skip
-        yield cases.one_node("RESHAPE", [x, cases.constant("shape", flat[0])], flat[1], "ReshapeOptions", new_shape=flat[0])
-        yield cases.one_node("SQUEEZE", [x], squeezed[1], "SqueezeOptions", squeeze_dims=(0,))
-        yield cases.one_node("EXPAND_DIMS", [x, cases.constant("axis", 1)], wide[1], "ExpandDimsOptions")
+        x = cases.activation(rng, (1, 1, 6, 4), "input")
+        flat, squeezed, wide = (cases.activation(rng, shape, "output", x.scale, x.zero_point)
+                                for shape in ((1, 24), (1, 6, 4), (1, 1, 1, 6, 4)))  # fmt: skip
+        yield cases.one_node("RESHAPE", [x, cases.constant("shape", flat.shape)], flat, "ReshapeOptions", new_shape=flat.shape)
+        yield cases.one_node("SQUEEZE", [x], squeezed, "SqueezeOptions", squeeze_dims=(1,))
+        yield cases.one_node("EXPAND_DIMS", [x, cases.constant("axis", 1)], wide, "ExpandDimsOptions")

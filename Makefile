@@ -1,0 +1,154 @@
+# make help says what there is. Everything lands in build/; a second run redoes only what is stale.
+
+board   ?= esp32
+name    ?= rehab
+runtime ?= compiled
+port    ?=
+folds   ?=
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PY     := .venv/bin/python
+TRAINED  := build/$(name)
+FIRMWARE := $(TRAINED)/$(board)-$(runtime)
+
+# What the boards' compilers and emulators are called in Debian; the second line is for the tests only.
+PACKAGES      := python3-venv gcc libc6-dev gcc-arm-none-eabi libnewlib-arm-none-eabi gcc-xtensa-lx106 \
+                 picolibc-xtensa-lx106-elf qemu-system-arm qemu-system-misc
+TEST_PACKAGES := $(PACKAGES) gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf gcc-avr avr-libc
+
+.DELETE_ON_ERROR:
+.PHONY: help demo test model train hil flash boards models lint format lines clean distclean
+
+help:
+	@echo 'make demo                       the whole line for rehab on an emulated esp32, ending in a report'
+	@echo 'make test                       every test'
+	@echo 'make model board=B [name=N]     train, prune, quantize, generate and build the firmware of model N for board B'
+	@echo 'make flash board=B port=P       write that firmware to the board on port P'
+	@echo 'make hil board=B [port=P]       check it on the board, or without a port in the board'"'"'s emulator'
+	@echo 'make train name=N [folds=5]     train only; with folds, cross-validate'
+	@echo 'make boards, make models        what there is'
+	@echo 'make lint, make format          check or mend style;  make lines: how much code there is'
+	@echo 'make clean, make distclean      remove build/; remove .venv too'
+	@echo 'now: board=$(board) name=$(name) runtime=$(runtime)'
+
+# Set-up
+
+define install_packages
+	@missing=$$(for package in $(1); do \
+	    dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q 'install ok installed' || echo $$package; done); \
+	if [ -n "$$missing" ]; then \
+	    missing=$$(echo $$missing); \
+	    if [ "$$(id -u)" = 0 ]; then as_root=; elif sudo -n true 2>/dev/null; then as_root=sudo; else \
+	        echo "error: Debian packages are missing" >&2; \
+	        echo "  hint: apt-get install $$missing" >&2; exit 4; fi; \
+	    echo "installing $$missing"; \
+	    $$as_root apt-get update -q && \
+	    DEBIAN_FRONTEND=noninteractive $$as_root apt-get install -q -y --no-install-recommends $$missing; \
+	fi
+endef
+
+.venv/packages:
+	$(call install_packages,$(PACKAGES))
+	@mkdir -p .venv && touch $@
+
+.venv/test-packages:
+	$(call install_packages,$(TEST_PACKAGES))
+	@mkdir -p .venv && touch $@
+
+.venv/ready: pyproject.toml | .venv/packages
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v[:2] != (3, 11))' || { \
+	    echo "error: $(PYTHON): Python 3.11 is needed (tflite-runtime has no build for another)" >&2; \
+	    echo "  hint: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 4; }
+	$(PYTHON) -m venv .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[train]'
+	@touch $@
+
+.venv/test-ready: .venv/ready | .venv/test-packages
+	$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[train,test]'
+	@touch $@
+
+# The line
+
+STAGE = $(PY) -m pipeline
+
+$(TRAINED)/windows.json: models/$(name)/model.py pipeline/windows.py pipeline/data.py pipeline/spec.py | .venv/ready
+	$(STAGE).windows $(name)
+
+$(TRAINED)/train.json: $(TRAINED)/windows.json pipeline/train.py
+	$(STAGE).train $(name)
+
+$(TRAINED)/prune.json: $(TRAINED)/train.json pipeline/prune.py
+	$(STAGE).prune $(name)
+
+$(TRAINED)/quantize.json: $(TRAINED)/prune.json pipeline/quantize.py pipeline/metrics.py
+	$(STAGE).quantize $(name)
+
+COMPILER := $(wildcard pipeline/*.py pipeline/ops/*.py pipeline/templates/*.c.j2 pipeline/templates/*.h.j2)
+
+$(FIRMWARE)/plan.json: $(TRAINED)/quantize.json $(COMPILER)
+	$(STAGE).generate $(name) --board $(board) --runtime $(runtime)
+
+C_SOURCES := $(shell find firmware -type f)
+
+$(FIRMWARE)/size.json: $(FIRMWARE)/plan.json $(wildcard boards/$(board).toml) $(C_SOURCES)
+	$(STAGE).build $(name) --board $(board) --runtime $(runtime)
+
+# Commands
+
+# Names are checked before an hour is spent on them.
+.PHONY: check
+check: | .venv/ready
+	@$(STAGE).check --name $(name) --board $(board) --runtime $(runtime)
+
+model: check
+	@$(MAKE) --no-print-directory $(FIRMWARE)/size.json
+
+train: check
+	@$(if $(folds),$(STAGE).train $(name) --folds $(folds),$(MAKE) --no-print-directory $(TRAINED)/train.json)
+
+flash: model
+	$(STAGE).flash $(name) --board $(board) --runtime $(runtime) --port '$(port)'
+
+hil: model
+	$(STAGE).hil $(if $(port),--port '$(port)',--board $(board) --name $(name) --runtime $(runtime))
+
+demo:
+	@$(MAKE) --no-print-directory hil board=esp32 name=rehab runtime=compiled port=
+	@echo 'report: build/rehab/esp32-compiled/report.html'
+
+boards: | .venv/ready
+	@$(STAGE).board
+
+models: | .venv/ready
+	@$(STAGE).spec
+
+# Quality
+
+test: .venv/test-ready
+	$(PY) -m pytest -n 2 --dist loadgroup
+
+PYTHON_SOURCES := pipeline models tests benchmarks
+C_FILES = $(shell find firmware tests -name '*.[ch]')
+
+lint: .venv/test-ready
+	$(PY) -m ruff check $(PYTHON_SOURCES)
+	$(PY) -m ruff format --check $(PYTHON_SOURCES)
+	$(PY) -m mypy
+	.venv/bin/clang-format --dry-run --Werror $(C_FILES)
+
+format: .venv/test-ready
+	$(PY) -m ruff check --fix $(PYTHON_SOURCES)
+	$(PY) -m ruff format $(PYTHON_SOURCES)
+	.venv/bin/clang-format -i $(C_FILES)
+
+lines:
+	@for folder in pipeline firmware models boards tests benchmarks; do \
+	    printf '%-12s %6d lines\n' $$folder \
+	        $$(find $$folder -name '*.py' -o -name '*.[chS]' -o -name '*.j2' -o -name '*.toml' -o -name '*.ld' | xargs cat 2>/dev/null | wc -l); \
+	done
+
+clean:
+	rm -rf build
+
+distclean: clean
+	rm -rf .venv

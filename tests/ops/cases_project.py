@@ -1,0 +1,104 @@
+"""Firmware that holds many one-operator models at once, so that a board checks them all in one run."""
+
+from __future__ import annotations
+
+import shutil
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import files, flatbuffer, transport
+from pipeline.build import build, firmware
+from pipeline.device import Device
+from pipeline.emulator import emulate
+from pipeline.generate import compile_model, sources
+from pipeline.ops.base import known_ops
+from pipeline.plan import Plan
+
+ROOT = Path(__file__).resolve().parents[2]
+FIXTURES = ROOT / "tests" / "fixtures"
+HEAD = 4  # bytes before a case's input: its number, and padding that keeps the input aligned
+
+
+@dataclass(frozen=True)
+class Case:
+    """One small model with windows int8 [n, *input shape] for it."""
+
+    content: bytes
+    plan: Plan
+    windows: NDArray[np.int8]
+
+
+def cases_of(op: str, windows: int = 4) -> list[Case]:
+    """The operator's own random cases, with the extremes and random values as windows; the seed is the name's."""
+    rng = np.random.default_rng(zlib.crc32(op.encode()))
+    made = []
+    for graph in known_ops()[op].cases(rng):
+        content = flatbuffer.write(graph)
+        plan = compile_model(content, op)
+        shape = plan.input.shape
+        extremes = [np.full(shape, -128), np.full(shape, 127), np.resize(np.arange(-128, 128), shape)]
+        drawn = [rng.integers(-128, 128, shape) for _ in range(windows)]
+        made.append(Case(content, plan, np.array([*extremes, *drawn], np.int8)))
+    return made
+
+
+def write_project(folder: Path, board: str, cases: list[Case], boards: dict[str, str] | None = None) -> None:
+    """A project whose only model is `cases`, generated for `board`; `boards` are further board files by name."""
+    for name in ("boards", "firmware"):
+        shutil.copytree(ROOT / name, folder / name)
+    shutil.copytree(FIXTURES / "cases_runtime", folder / "firmware" / "runtimes" / "cases")
+    for name, text in (boards or {}).items():
+        (folder / "boards" / f"{name}.toml").write_text(text)
+    (folder / "models" / "cases").mkdir(parents=True)
+    (folder / "models" / "cases" / "model.py").touch()
+    built = folder / "build" / "cases" / f"{board}-cases"
+    view = {"cases": [f"case_{i:03}" for i in range(len(cases))], "head": HEAD,
+            "input_bytes": HEAD + max(case.plan.input.count for case in cases),
+            "output_bytes": max(case.plan.output.count for case in cases),
+            "arena_bytes": max(max(case.plan.layout.arena_bytes for case in cases), 4)}  # fmt: skip
+    for name, case in zip(view["cases"], cases, strict=True):
+        for file, text in sources(case.plan, case.content, name).items():
+            files.write_text(built / name / file, text)
+        files.write_text(built / f"{name}.c", f'#include "{name}/model.c"\n#include "{name}/weights.c"\n')
+    templates = jinja2.Environment(loader=jinja2.FileSystemLoader(FIXTURES / "cases_model"), undefined=jinja2.StrictUndefined)
+    for file in ("cases.h", "model.h"):
+        files.write_text(built / file, templates.get_template(f"{file}.j2").render(view))
+    files.write_json(built / "plan.json", {"arena_bytes": view["arena_bytes"], "weights_bytes": 0})
+
+
+@contextmanager
+def serving(folder: Path, board: str) -> Iterator[Device]:
+    """Build the project in `folder` (the working directory) and talk to it on the board's emulator."""
+    made = firmware("cases", board, "cases")
+    build(made)
+    with emulate(made.board, folder / made.folder) as path:
+        line = transport.connect(path)
+        try:
+            yield Device(line)
+        finally:
+            line.close()
+
+
+def answers(device: Device, cases: list[Case]) -> list[NDArray[np.int8]]:
+    """What the device makes of every window of every case: int8 [n, *output shape] per case."""
+    info = device.hello()
+    windows = []
+    for number, case in enumerate(cases):
+        for window in case.windows:
+            payload = bytes([number]) + bytes(HEAD - 1) + window.tobytes()
+            windows.append(payload.ljust(info.input_bytes, b"\0"))
+    outputs = [answer.output for answer in sorted(device.run(windows), key=lambda answer: answer.index)]
+    made, start = [], 0
+    for case in cases:
+        part = outputs[start : start + len(case.windows)]
+        start += len(part)
+        count, shape = case.plan.output.count, case.plan.output.shape
+        made.append(np.stack([np.frombuffer(output[:count], np.int8).reshape(shape) for output in part]))
+    return made

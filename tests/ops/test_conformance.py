@@ -1,0 +1,77 @@
+"""Every operator, every case: reference interpreters == Python oracle == C on the host == C in the emulators."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from ops.cases_project import Case, answers, cases_of, serving, write_project
+from pipeline import oracle
+from pipeline.evaluate import evaluate
+from pipeline.importer import operators
+from pipeline.ops.base import known_ops
+
+OPS = sorted({min(name for name, cls in known_ops().items() if cls is each) for each in known_ops().values()})
+BOARDS = ("host-sanitized", "cortex-m4", "esp32")
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def python_answers(case: Case) -> NDArray[np.int8]:
+    """What the integer oracle makes of the case's windows."""
+    graph = case.plan.graph
+    ops = operators(graph, "case")
+    return np.stack([evaluate(graph, ops, window)[graph.outputs[0]] for window in case.windows])
+
+
+def reference_answers(case: Case) -> NDArray[np.int8]:
+    """What tflite-runtime's reference kernels make of them."""
+    return oracle.run(case.content, case.windows[:, 0])[:, np.newaxis]
+
+
+def micro_answers(case: Case) -> NDArray[np.int8]:
+    """What TFLite Micro's own interpreter makes of them."""
+    from tflite_micro import runtime
+
+    interpreter = runtime.Interpreter.from_bytes(case.content, arena_size=200_000)
+    made = []
+    for window in case.windows:
+        interpreter.set_input(window, 0)
+        interpreter.invoke()
+        made.append(interpreter.get_output(0).copy())
+    return np.stack(made)
+
+
+def assert_equal(op: str, engine: str, cases: list[Case], got: list[NDArray[np.int8]]) -> None:
+    """Byte for byte, with the first difference in words."""
+    for number, (case, output) in enumerate(zip(cases, got, strict=True)):
+        expected = python_answers(case)
+        assert output.shape == expected.shape
+        different = np.argwhere(output != expected)
+        assert not len(different), (
+            f"{op} case {number}: {engine} and the integer oracle differ in {len(different)} of {expected.size} bytes, "
+            f"first at {different[0]}: {output[tuple(different[0])]} and {expected[tuple(different[0])]}"
+        )
+
+
+@pytest.mark.parametrize("op", OPS)
+def test_python_oracle_equals_tflite_and_tflite_micro(op: str) -> None:
+    cases = cases_of(op, windows=8)
+    assert len(cases) >= 3
+    assert_equal(op, "tflite-runtime BUILTIN_REF", cases, [reference_answers(case) for case in cases])
+    assert_equal(op, "TFLite Micro", cases, [micro_answers(case) for case in cases])
+
+
+@pytest.mark.parametrize("board", BOARDS)
+@pytest.mark.parametrize("op", OPS)
+def test_c_equals_python_oracle(op: str, board: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = cases_of(op)
+    host = (ROOT / "boards" / "host.toml").read_text()
+    sanitized = host.replace("flags = [", 'flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", ', 1)
+    assert sanitized != host
+    write_project(tmp_path, board, cases, {"host-sanitized": sanitized})
+    monkeypatch.chdir(tmp_path)
+    with serving(tmp_path, board) as device:
+        assert_equal(op, f"C on {board}", cases, answers(device, cases))
