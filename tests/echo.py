@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import struct
 import zlib
 from pathlib import Path
 
+import pytest
 import serial
 from cobs import cobs
 
@@ -58,3 +60,24 @@ class Line:
         raw = self.port.read_until(b"\0")
         assert raw.endswith(b"\0"), f"no answer, only {raw!r}"
         return parse(raw[:-1])
+
+
+def need(*tools: str) -> None:
+    """Skip a test whose tools are not installed; fail it where REQUIRE_TOOLS is set, as in CI."""
+    missing = [tool for tool in tools if shutil.which(tool) is None]
+    if missing and os.environ.get("REQUIRE_TOOLS"):
+        pytest.fail(f"not installed: {', '.join(missing)}")
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}")
+
+
+def include_flags(folder: Path = PROJECT) -> list[str]:
+    """Where the core finds its headers, and what build would define."""
+    firmware = folder / "firmware"
+    return [
+        f"-I{FIXTURES / 'echo_model'}",
+        f"-I{firmware / 'core'}",
+        f"-I{firmware / 'kernels'}",
+        '-DBOARD_NAME="test"',
+        '-DKERNEL_BUILD="test"',
+    ]
