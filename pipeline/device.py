@@ -56,8 +56,9 @@ class Device:
         self._answers: list[Answer] = []
         self._info: Info | None = None
 
-    def hello(self, seconds: float = HELLO_SECONDS) -> Info:
+    def hello(self, seconds: float | None = None) -> Info:
         """Ask who is there, again and again while the board may still be starting."""
+        seconds = seconds or HELLO_SECONDS
         seq, end = self._next_seq(), time.monotonic() + seconds
         question = b"\0" + wire.encode(Frame(wire.HELLO, seq, bytes([wire.PROTOCOL])))
         while time.monotonic() < end:

@@ -14,7 +14,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from pipeline import words
+
 Facts = Mapping[str, Any]
+
+_WIDTH = 5.4  # inches: a phone shows 10 points then as a readable size
 
 # Stand-ins that no figure uses otherwise: each becomes a CSS variable of the page.
 _INK, _FAINT, _ACCENT, _SOFT, _GOOD, _BAD = "#010101", "#020202", "#030303", "#040404", "#050505", "#060606"
@@ -40,21 +44,20 @@ def ladder(scores: Facts, names: Sequence[str], minimum: float, metric: str) -> 
     """One metric or more (each 0..1) on the rungs float, pruned, int8, device; the limit as a line."""
     rungs = [rung for rung in ("float", "pruned", "int8", "device") if scores[rung]]
     with rc_context(_STYLE):
-        figure, axes = _axes(6.4, 0.62 * len(rungs) * max(1, 0.6 * len(names)) + 0.7)
+        figure, axes = _axes(0.62 * len(rungs) * max(1, 0.6 * len(names)) + 0.7)
         thick = 0.8 / len(names)
         for row, name in enumerate(names):
             at = np.arange(len(rungs)) + (row - (len(names) - 1) / 2) * thick
             values = [scores[rung][name] for rung in rungs]
-            axes.barh(at, values, 0.86 * thick, color=(_ACCENT, _SOFT)[row % 2], label=name.replace("_", " "))
+            axes.barh(at, values, 0.86 * thick, color=(_ACCENT, _SOFT)[row % 2], label=words.plain(name))
             for y, value in zip(at, values, strict=True):
-                axes.text(value - 0.01, y, f"{value:.4f}", va="center", ha="right", color="#070707", fontsize=9)
+                axes.text(value + 0.01, y, f"{value:.4f}", va="center", fontsize=9)
         axes.axvline(minimum, color=_BAD, linewidth=1.2, linestyle=(0, (3, 2)))
-        axes.text(
-            minimum, -0.62, f"{metric.replace('_', ' ')} at least {minimum:g}", ha="center", fontsize=8.5, color=_BAD
-        )
+        axes.text(minimum, -0.62, f"{words.plain(metric)} at least {minimum:g}", ha="center", fontsize=8.5, color=_BAD)
         axes.set_yticks(np.arange(len(rungs)), rungs)
         axes.invert_yaxis()
-        axes.set_xlim(0, 1.0)
+        axes.set_xlim(0, 1.12)
+        axes.set_xticks([0, 0.25, 0.5, 0.75, 1])
         _legend_below(axes, len(names))
         return _svg(figure, "ladder")
 
@@ -64,16 +67,14 @@ def confusion(table: Sequence[Sequence[int]], labels: Sequence[str]) -> str:
     counts = np.asarray(table)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     with rc_context(_STYLE):
-        figure, axes = _axes(6.4, 0.55 * len(labels) + 2.0)
+        figure, axes = _axes(0.55 * len(labels) + 2.0)
         for (row, column), count in np.ndenumerate(counts):
             share = np.ceil(shares[row, column] * _BLENDS) / _BLENDS
             colour = _ACCENT if row == column else _BAD
             if count:
                 axes.add_patch(_cell(column, row, colour, 0.12 + 0.88 * share))
             ink = "#070707" if share > 0.5 else _INK
-            axes.text(
-                column, row, str(count) if count else "·", ha="center", va="center", color=ink if count else _FAINT
-            )
+            axes.text(column, row, str(count or ""), ha="center", va="center", color=ink)
         axes.set_xlim(-0.5, len(labels) - 0.5)
         axes.set_ylim(len(labels) - 0.5, -0.5)
         axes.set_xticks(range(len(labels)), labels, rotation=35, ha="right", rotation_mode="anchor")
@@ -88,7 +89,7 @@ def confusion(table: Sequence[Sequence[int]], labels: Sequence[str]) -> str:
 def roc(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], point: tuple[float, float]) -> str:
     """Detections over false alarms of each curve, and the device's working point at its threshold."""
     with rc_context(_STYLE):
-        figure, axes = _axes(6.4, 4.4)
+        figure, axes = _axes(4.4)
         looks = {"float": (_INK, (0, (1, 2))), "device": (_ACCENT, "solid")}
         for name, (alarms, detections) in curves.items():
             colour, dashes = looks[name]
@@ -108,9 +109,9 @@ def roc(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], point: tu
 def latency(units: NDArray[np.float64], kind: str) -> str:
     """How often an inference took so many units of the clock."""
     with rc_context(_STYLE):
-        figure, axes = _axes(6.4, 2.7)
+        figure, axes = _axes(2.7)
         low, high = float(units.min()), float(units.max())
-        room = max(0.02 * high, (high - low) * 0.08, 1.0)
+        room = max(0.15 * (high - low), 1.0)
         axes.hist(
             units,
             bins=min(60, max(1, len(set(units.tolist())))),
@@ -122,6 +123,7 @@ def latency(units: NDArray[np.float64], kind: str) -> str:
             axes.axvline(value, color=colour, linewidth=1.2, linestyle=(0, (3, 2)), label=f"{name} {value:,.0f}")
         axes.set_xlim(low - room, high + room)
         axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         axes.set_xlabel(f"{kind} of an inference")
         axes.set_ylabel("windows")
@@ -134,13 +136,13 @@ def memory(size: Facts, most: Facts) -> str:
     regions = list(most)
     shares = [size[region] / most[region] for region in regions]
     with rc_context(_STYLE):
-        figure, axes = _axes(6.4, 2.1)
+        figure, axes = _axes(2.1)
         axes.barh(regions, [1.0] * len(regions), 0.5, color=_FAINT, alpha=0.35)
         colours = [_ACCENT if share <= 1 else _BAD for share in shares]
         axes.barh(regions, np.minimum(shares, 1.0), 0.5, color=colours)
         for row, (region, share) in enumerate(zip(regions, shares, strict=True)):
-            words = f"{_bytes(size[region])} of {_bytes(most[region])}, {100 * share:.3g} %"
-            axes.text(0, row - 0.38, words, ha="left", va="bottom", fontsize=9)
+            text = f"{words.kilobytes(size[region])} of {words.kilobytes(most[region])}, {100 * share:.3g} %"
+            axes.text(0, row - 0.38, text, ha="left", va="bottom", fontsize=9)
         axes.set_xlim(0, 1)
         axes.set_ylim(len(regions) - 0.6, -0.85)
         axes.set_xticks([])
@@ -152,7 +154,7 @@ def memory(size: Facts, most: Facts) -> str:
 def sparsity(layers: Sequence[Facts]) -> str:
     """Share of zero weights of each layer, before and after pruning."""
     with rc_context(_STYLE):
-        figure, axes = _axes(6.4, 0.42 * len(layers) + 0.9)
+        figure, axes = _axes(0.42 * len(layers) + 0.9)
         rows = np.arange(len(layers))
         after = [layer["after"] for layer in layers]
         axes.barh(rows, after, 0.6, color=_ACCENT, label="after pruning")
@@ -167,8 +169,8 @@ def sparsity(layers: Sequence[Facts]) -> str:
         return _svg(figure, "sparsity")
 
 
-def _axes(width: float, height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width, height), layout="constrained")
+def _axes(height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
     return figure, figure.subplots()
 
 
@@ -180,10 +182,6 @@ def _cell(column: float, row: float, colour: str, alpha: float) -> Any:
 
 def _legend_below(axes: Axes, columns: int, below: float = 0.16) -> None:
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -below), ncols=columns)
-
-
-def _bytes(count: int) -> str:
-    return f"{count / 1024:,.1f} KB" if count >= 1024 else f"{count} B"
 
 
 def _svg(figure: Figure, name: str) -> str:

@@ -51,11 +51,11 @@ def as_text(report: Facts, folder: Path) -> str:
             console.print(f"  {row[0]:<11}{row[1]}", markup=False)
         console.print()
         if report["metrics"]["device"]:
-            console.print(Padding(_metrics_table(report), (0, 0, 0, 2)))
+            console.print(Padding(_metrics_table(report), (0, 0, 1, 2), expand=False))
         for reason in report["reasons"]:
             console.print(f"  - {reason}", style="red", markup=False)
         console.print(f"  {'report':<11}{_shown(folder / 'report.html')}\n", markup=False)
-    return captured.get()
+    return "\n".join(row.rstrip() for row in captured.get().split("\n"))
 
 
 def as_junit(report: Facts) -> str:
@@ -136,10 +136,9 @@ def _truth(finished: Finished) -> tuple[str, str]:
 
 
 def _metrics_table(report: Facts) -> Table:
-    from rich import box
     from rich.table import Table
 
-    table = Table("", *_rungs(report), box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table("", *_rungs(report), box=None, pad_edge=False, header_style="dim")
     for column in table.columns[1:]:
         column.justify = "right"
     for name in words.metric_names(report):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import metrics
+from pipeline import metrics, words
 from pipeline.built import Built
 
 PASS, FAIL, PARTIAL, FAILED = "pass", "fail", "partial", "failed"
@@ -123,8 +123,8 @@ def limits(built: Built, scores: Mapping[str, Any], timing: Facts, whole: bool) 
     if scores["device"] is not None:
         drop = scores["float"][metric] - scores["device"][metric]
         checks += [
-            _check(f"{metric} on the device", scores["device"][metric], rules["minimum"], True, whole),
-            _check(f"{metric} lost from float to device", drop, rules["drop_int8"], False, whole),
+            _check(f"{words.plain(metric)} on the device", scores["device"][metric], rules["minimum"], True, whole),
+            _check(f"{words.plain(metric)} lost from float to device", drop, rules["drop_int8"], False, whole),
         ]
     board = built.board
     if board.name in rules["ticks"] and timing["median"] is not None:
@@ -152,5 +152,5 @@ def _check(name: str, value: float, limit: float, at_least: bool, known: bool = 
 
 
 def _missed(check: Facts) -> str:
-    by = abs(check["value"] - check["limit"])
-    return f"{check['name']} is {check['value']:.6g}, {by:.3g} off at {check['at']} {check['limit']:.6g}"
+    limit = f"the limit is at {check['at']} {check['limit']:.6g}"
+    return f"{check['name']} is {check['value']:.6g}, {limit} (missed by {abs(check['value'] - check['limit']):.3g})"

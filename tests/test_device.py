@@ -1,0 +1,316 @@
+"""A device on a real pty, with every fault the line or the firmware can have: right bytes once each, or the reason."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from fake_device import FakeDevice, Faults, answer
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline import device as device_module
+from pipeline import flight
+from pipeline.device import Device
+from pipeline.noise import describe, likely_cause
+from pipeline.problem import EXIT_DEVICE, Problem
+from pipeline.transport import connect
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deadlines short enough for tests of silence."""
+    monkeypatch.setattr(device_module, "HELLO_SECONDS", 0.4)
+    monkeypatch.setattr(device_module, "HELLO_EVERY", 0.1)
+    monkeypatch.setattr(flight, "FIRST_SECONDS", 0.1)
+    monkeypatch.setattr(flight, "SHORTEST_SECONDS", 0.05)
+
+
+def some_windows(count: int, size: int = 16) -> list[bytes]:
+    return [random.Random(number).randbytes(size) for number in range(count)]
+
+
+def run_all(fake: FakeDevice, windows: list[bytes]) -> tuple[Device, list[int]]:
+    """Run all; assert that each came once with its own bytes; return the device and the ticks."""
+    device = Device(connect(fake.path))
+    try:
+        device.hello()
+        answers = list(device.run(windows))
+    finally:
+        device.close()
+    assert sorted(each.index for each in answers) == list(range(len(windows)))
+    assert all(each.output == answer(windows[each.index], fake.output_bytes) for each in answers)
+    return device, [each.ticks for each in answers]
+
+
+def problem_of(fake: FakeDevice, windows: list[bytes]) -> Problem:
+    device = Device(connect(fake.path))
+    try:
+        with pytest.raises(Problem) as raised:
+            device.hello()
+            list(device.run(windows))
+    finally:
+        device.close()
+    assert raised.value.code == EXIT_DEVICE
+    return raised.value
+
+
+@pytest.mark.parametrize("credits", [1, 2, 4])
+def test_every_window_is_answered_once_and_credits_are_kept(credits: int) -> None:
+    with FakeDevice(credits=credits) as fake:
+        device, _ = run_all(fake, some_windows(300))
+        assert fake.runs == fake.received == 300
+        assert fake.most_waiting <= credits
+        assert (device.stats.retries, device.stats.stale, device.stats.damaged) == (0, 0, 0)
+
+
+def test_seq_wraps_and_is_never_ffff() -> None:
+    with FakeDevice(credits=4) as fake:
+        device = Device(connect(fake.path))
+        device._seq = 0xFFFA
+        device.hello()
+        windows = some_windows(20)
+        assert {each.index: each.output for each in device.run(windows)} == {
+            index: answer(window, 4) for index, window in enumerate(windows)
+        }
+        device.close()
+
+
+def test_no_windows_is_no_work() -> None:
+    with FakeDevice() as fake:
+        run_all(fake, [])
+        assert fake.received == 0
+
+
+def test_a_second_run_goes_on_where_the_first_ended() -> None:
+    with FakeDevice(credits=2) as fake:
+        device = Device(connect(fake.path))
+        windows = some_windows(10)
+        for _ in range(2):
+            assert len(list(device.run(windows))) == 10
+        device.close()
+
+
+LINES = {
+    "drops answers": Faults(drop_every=251),
+    "drops questions": Faults(drop_sent_every=307),
+    "flips answers": Faults(flip_every=149),
+    "flips questions": Faults(flip_sent_every=211),
+    "inserts zeros": Faults(zero_every=97),
+    "both ways": Faults(drop_every=301, flip_sent_every=401),
+    "duplicates": Faults(duplicate=True),
+    "late duplicates": Faults(late_duplicate=True),
+    "reorders": Faults(reverse=True),
+    "talks": Faults(greeting=b"ESP-ROM:esp32 boot\r\nok\r\n", babble=b"I (12) log\r\n"),
+    "talks without line ends": Faults(greeting=b"\xff\xfe noise"),
+    "resets": Faults(reset_at=7),
+    "wrong input once": Faults(wrong_crc_at=5),
+}
+
+
+@pytest.mark.parametrize("credits", [1, 4])
+@pytest.mark.parametrize("faults", LINES.values(), ids=LINES.keys())
+def test_a_bad_line_costs_time_but_no_window(faults: Faults, credits: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flight, "SHORTEST_SECONDS", 0.1)
+    with FakeDevice(credits=credits, faults=faults) as fake:
+        device, _ = run_all(fake, some_windows(120))
+    stats = device.stats
+    expected = {
+        "drop_every": stats.damaged,
+        "flip_every": stats.damaged,
+        "zero_every": stats.damaged,
+        "drop_sent_every": stats.refused,
+        "flip_sent_every": stats.refused,
+        "duplicate": stats.stale,
+        "late_duplicate": stats.stale,
+        "reset_at": stats.retries,
+        "wrong_crc_at": stats.wrong_input,
+    }
+    for name, counted in expected.items():
+        if getattr(faults, name) != getattr(Faults(), name):
+            assert counted > 0, name
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.builds(
+        Faults,
+        drop_every=st.sampled_from([0, 40, 83, 200]),
+        drop_sent_every=st.sampled_from([0, 60, 120, 333]),
+        flip_every=st.sampled_from([0, 45, 77, 150]),
+        flip_sent_every=st.sampled_from([0, 70, 180]),
+        zero_every=st.sampled_from([0, 64, 190]),
+        duplicate=st.booleans(),
+        babble=st.sampled_from([b"", b"log\n", b"x"]),
+    ),
+    st.sampled_from([1, 2, 4]),
+)
+def test_never_a_wrong_or_lost_window(faults: Faults, credits: int) -> None:
+    patch = pytest.MonkeyPatch()
+    patch.setattr(flight, "FIRST_SECONDS", 0.1)
+    patch.setattr(flight, "SHORTEST_SECONDS", 0.03)
+    patch.setattr(device_module, "HELLO_SECONDS", 0.5)
+    patch.setattr(device_module, "HELLO_EVERY", 0.02)
+    windows, got = some_windows(15), {}
+    with FakeDevice(credits=credits, faults=faults) as fake:
+        device = Device(connect(fake.path))
+        try:
+            device.hello()
+            for each in device.run(windows):
+                assert each.index not in got
+                got[each.index] = each.output
+            whole = True
+        except Problem as problem:
+            whole = False
+            assert problem.code == EXIT_DEVICE
+        finally:
+            device.close()
+            patch.undo()
+    assert all(output == answer(windows[index], 4) for index, output in got.items())
+    assert not whole or len(got) == len(windows)
+
+
+def test_a_slow_device_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flight, "SHORTEST_SECONDS", 0.05)
+    with FakeDevice(credits=2, faults=Faults(slow=0.15)) as fake:
+        device, _ = run_all(fake, some_windows(8))
+        assert device.stats.retries == 0
+
+
+def test_a_repeated_window_is_not_run_again(hurried: None) -> None:
+    with FakeDevice(faults=Faults(drop_every=199)) as fake:
+        device, _ = run_all(fake, some_windows(100))
+        assert device.stats.retries > 0
+        assert fake.runs == 100
+
+
+def test_big_windows_and_answers_both_ways_do_not_lock_up() -> None:
+    with FakeDevice(input_bytes=40_000, output_bytes=30_000, credits=4) as fake:
+        run_all(fake, some_windows(8, 40_000))
+
+
+def test_silence_is_told(hurried: None) -> None:
+    with FakeDevice(faults=Faults(silent=True)) as fake:
+        problem = problem_of(fake, [])
+    assert problem.lines() == [
+        f"error: {fake.path}: no answer to HELLO in 0.4 s; not one other byte arrived",
+        "  hint: is it the right port, is the firmware flashed? Press the board's reset button and try again",
+    ]
+
+
+def test_what_did_arrive_is_shown(hurried: None) -> None:
+    with FakeDevice(faults=Faults(greeting=b"waiting for download\r\n", mute_at=0, drop_sent_every=1)) as fake:
+        problem = problem_of(fake, [])
+    assert "22 bytes arrived that are no frames, the last: 77 61 69 74" in problem.what
+    assert "|waiting for download..|" in problem.what
+    assert problem.hint == "the chip waits for a download: release BOOT and press reset"
+
+
+@pytest.mark.parametrize(
+    ("noise", "cause"),
+    [
+        (b"hello world, temperature 21\r\n", "another program runs on the board"),
+        (b"\x80\xf8\x00\x1e\x98\xe0", "a wrong baud rate (--baud)"),
+        (b"rst:0x10\r\ninvalid header: 0xffffffff\r\n", "no firmware in its flash"),
+        (b"Guru Meditation Error: Core 0 panic'ed", "the firmware crashed"),
+        (b"Brownout detector was triggered", "the supply is too weak"),
+        (b"raspberrypi login: ", "a computer's console"),
+        (b"\r\n>>> ", "MicroPython"),
+        (b"m-ready\r\n", "MLPerf Tiny"),
+    ],
+)
+def test_noise_hints_at_its_cause(noise: bytes, cause: str) -> None:
+    assert cause in likely_cause(noise)
+    assert f"{len(noise)} bytes arrived" in describe(noise)
+
+
+def test_going_silent_in_the_middle_keeps_what_was_done(hurried: None) -> None:
+    with FakeDevice(faults=Faults(mute_at=10)) as fake:
+        device, got = Device(connect(fake.path)), []
+        with pytest.raises(Problem) as raised:
+            got.extend(device.run(some_windows(30)))
+        device.close()
+    problem = raised.value
+    assert (
+        "no good answer to window 10 in 8 tries (0 answers damaged, 0 frames refused, 0 wrong inputs)" in problem.what
+    )
+    assert problem.code == EXIT_DEVICE
+
+
+def test_a_vanishing_port_is_told() -> None:
+    with FakeDevice(faults=Faults(die_at=10)) as fake:
+        device, got = Device(connect(fake.path)), []
+        with pytest.raises(Problem, match="the line is gone") as raised:
+            for each in device.run(some_windows(30)):
+                got.append(each.index)
+        device.close()
+    assert got == list(range(10))
+    assert "loose cable" in raised.value.hint and raised.value.code == EXIT_DEVICE
+
+
+@pytest.mark.parametrize(
+    ("faults", "what"),
+    [
+        (Faults(fault_at=3), "the device reports a fault at window 3: runtime: tensor arena too small"),
+        (Faults(refuse_at=3), "the device refuses window 3: length: 16 bytes wanted"),
+        (Faults(short_at=3), "the device answered 3 output bytes, its INFO says 4"),
+        (Faults(stuck_clock=True), "its clock did not advance during window 0"),
+        (Faults(wrong_crc_at=2, wrong_crc_times=99), "no good answer to window 2 in 8 tries"),
+        (Faults(hello_error=True), "the device refuses HELLO: protocol: protocol 1 is not known"),
+        (Faults(hello_garbled=True), "the device sent an INFO whose strings are cut short"),
+    ],
+)
+def test_a_broken_device_ends_the_run_with_its_reason(faults: Faults, what: str) -> None:
+    with FakeDevice(faults=faults) as fake:
+        assert what in problem_of(fake, some_windows(20)).what
+
+
+def test_answers_before_a_fault_are_kept() -> None:
+    with FakeDevice(credits=4, faults=Faults(fault_at=6)) as fake:
+        device, got = Device(connect(fake.path)), []
+        with pytest.raises(Problem, match="fault at window 6"):
+            for each in device.run(some_windows(20)):
+                got.append(each.index)
+        device.close()
+    assert got == list(range(6))
+
+
+@pytest.mark.parametrize(
+    ("facts", "what"),
+    [
+        ({"protocol": 2}, "the device speaks protocol 2, this harness speaks 1"),
+        ({"clock_hz": 0}, "has a clock of 0 Hz"),
+        ({"clock_kind": 7}, "unknown (7) kind"),
+        ({"credits": 0}, "gives no credits"),
+    ],
+)
+def test_refuses_a_device_it_cannot_work_with(facts: dict[str, int], what: str) -> None:
+    with FakeDevice(**facts) as fake:
+        assert what in problem_of(fake, []).what
+
+
+def test_a_window_of_the_wrong_size_is_never_sent() -> None:
+    with FakeDevice() as fake:
+        assert "window 0 has 15 bytes, the device's model takes 16" in problem_of(fake, [bytes(15)]).what
+        assert fake.received == 0
+
+
+def test_an_echoing_line_is_recognised() -> None:
+    device = Device(connect("exec:cat"))
+    with pytest.raises(Problem, match="the line echoes what is sent"):
+        device.hello()
+    device.close()
+
+
+def test_answers_of_an_earlier_session_are_dropped() -> None:
+    with FakeDevice(credits=4, faults=Faults(slow=0.02)) as fake:
+        first = Device(connect(fake.path))
+        next(iter(first.run(some_windows(10))))
+        second = Device(first._transport)  # the port stays open; answers to the first are still on their way
+        second.hello()
+        assert second.stats.stale > 0
+        windows = some_windows(10)[::-1]
+        assert {each.index: each.output for each in second.run(windows)} == {
+            index: answer(window, 4) for index, window in enumerate(windows)
+        }
+        second.close()
