@@ -26,6 +26,9 @@ from pipeline.progress import say
 from pipeline.spec import Provenance
 
 PIP = [sys.executable, "-m", "pip"]
+OPTIONS = ["--no-deps", "--ignore-requires-python", "--require-hashes", "--disable-pip-version-check"]
+WHEEL = ["--only-binary", ":all:"]
+SDIST = ["--no-binary", ":all:", "--no-build-isolation"]
 HASH_REFUSED = "DO NOT MATCH THE HASHES"  # what pip says when --require-hashes refuses a file
 
 
@@ -76,7 +79,9 @@ def read_members(package: Package, suffixes: list[str]) -> dict[str, bytes]:
     found = {suffix: content for suffix in suffixes for name, content in contents.items() if name.endswith(suffix)}
     missing = [suffix for suffix in suffixes if suffix not in found]
     if missing:
-        raise Problem(path, f"holds no {', '.join(missing)}", f"{_pin(package)} is not the file that the model was written for")
+        raise Problem(
+            path, f"holds no {', '.join(missing)}", f"{_pin(package)} is not the file that the model was written for"
+        )
     return found
 
 
@@ -84,8 +89,8 @@ def load_pickled_npy(content: bytes, where: str) -> Any:
     """The object inside a pickled .npy file, built from numpy arrays and plain Python values only."""
     stream = io.BytesIO(content)
     try:
-        np.lib.format.read_magic(stream)
-        np.lib.format.read_array_header_1_0(stream)
+        np.lib.format.read_magic(stream)  # type: ignore[no-untyped-call]
+        np.lib.format.read_array_header_1_0(stream)  # type: ignore[no-untyped-call]
         array = ArraysOnly(stream).load()
     except (ValueError, EOFError, pickle.UnpicklingError) as error:
         raise Problem(where, f"is not a pickle of arrays: {error}") from error
@@ -140,21 +145,25 @@ def _wrong_hash(package: Package, detail: str) -> Problem:
 def _download(package: Package, folder: Path) -> None:
     """`pip download` the one pinned file into a folder; pip itself refuses another hash before it looks inside."""
     say(f"downloading {_pin(package)} (once; it is kept in {cache_dir()})")
-    (folder / "pin.txt").write_text(f"{_pin(package)} --hash=sha256:{package.sha256}\n")
-    kind = ["--only-binary", ":all:"] if package.file.endswith(".whl") else ["--no-binary", ":all:", "--no-build-isolation"]
-    command = [*PIP, "download", "--no-deps", "--ignore-requires-python", "--require-hashes", *kind]
-    command += ["--disable-pip-version-check", "--dest", str(folder), "--requirement", str(folder / "pin.txt")]
-    quiet = [] if sys.stderr.isatty() else ["--quiet"]
+    pin = folder / "pin.txt"
+    pin.write_text(f"{_pin(package)} --hash=sha256:{package.sha256}\n")
+    kind = WHEEL if package.file.endswith(".whl") else SDIST
+    command = [*PIP, "download", *OPTIONS, *kind, "--dest", str(folder), "--requirement", str(pin)]
+    command += [] if sys.stderr.isatty() else ["--quiet"]
     environment = {**os.environ, "PYTHONPATH": str(_backend(folder))}
-    done = subprocess.run([*command, *quiet], stdout=sys.stderr.fileno(), stderr=subprocess.PIPE, text=True, env=environment)
-    if done.returncode == 0:
-        return
+    done = subprocess.run(command, stdout=sys.stderr.fileno(), stderr=subprocess.PIPE, text=True, env=environment)
     if HASH_REFUSED in done.stderr:
         raise _wrong_hash(package, "pip refused it")
-    said = [line for line in done.stderr.splitlines() if line.strip()]
-    last = said[-1].removeprefix("ERROR: ") if said else f"exit code {done.returncode}"
-    hint = f"check the network, or put {package.file} into {cache_dir()} yourself"
-    raise Problem(_pin(package), f"pip could not download it: {last}", hint, EXIT_TOOL)
+    if done.returncode != 0:
+        hint = f"check the network, or put {package.file} into {cache_dir()} yourself"
+        raise Problem(_pin(package), f"pip could not download it: {_last_error(done.stderr)}", hint, EXIT_TOOL)
+
+
+def _last_error(said: str) -> str:
+    """The last line of pip's that is an error, or its last line."""
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    errors = [line for line in lines if line.lower().startswith("error:")]
+    return (errors or lines or ["it said nothing"])[-1].removeprefix("ERROR: ")
 
 
 def _backend(folder: Path) -> Path:
@@ -162,6 +171,7 @@ def _backend(folder: Path) -> Path:
     backends = folder / "backends"
     for module in ("setuptools/build_meta.py", "hatchling/build.py"):
         (backends / module).parent.mkdir(parents=True)
+        (backends / module).with_name("__init__.py").touch()
         shutil.copy(sdist_metadata.__file__, backends / module)
     return backends
 

@@ -17,13 +17,13 @@ CALIBRATION_PERCENTILE = 99.0
 def dequantize(values: NDArray[np.int8], quantization: Mapping[str, Any]) -> NDArray[np.float32]:
     """Real numbers of int8 values: scale * (q - zero_point) (TFLite quantization specification)."""
     shifted = values.astype(np.float32) - np.float32(quantization["zero_point"])
-    return np.float32(quantization["scale"]) * shifted
+    return np.asarray(np.float32(quantization["scale"]) * shifted, np.float32)
 
 
 def quantize(values: Real, quantization: Mapping[str, Any]) -> NDArray[np.int8]:
     """int8 values of real numbers: round(r / scale) + zero_point, ties to even, clamped to -128..127."""
     steps = np.rint(values / np.float32(quantization["scale"])) + quantization["zero_point"]
-    return np.clip(steps, -128, 127).astype(np.int8)
+    return np.asarray(np.clip(steps, -128, 127), np.int8)
 
 
 def score(task: Mapping[str, Any], outputs: Real, labels: Labels, inputs: Real, rung: str = "int8") -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The reference every other result is held against: tflite-runtime 2.14 with its reference kernels (BUILTIN_REF).
 
-Its bytes equal TFLite Micro's. TensorFlow's own interpreter, ai-edge-litert and any XNNPACK run do not. It must run in a
-process that has not imported TensorFlow: `run_apart` starts one.
+Its bytes equal TFLite Micro's; those of TensorFlow's own interpreter, of ai-edge-litert and of any XNNPACK run do not.
+It must run in a process that has not imported TensorFlow: `run_apart` starts one.
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.files import read_arrays, write_arrays, write_bytes
 from pipeline import problem
+from pipeline.files import read_arrays, write_arrays, write_bytes
+from pipeline.flatbuffer import read
+from pipeline.graph import Graph
 from pipeline.problem import EXIT_TOOL, Problem
 from pipeline.progress import progress
 
 Int8 = NDArray[np.int8]
 
 
-def run(flatbuffer: bytes, inputs: Int8, title: str = "oracle", where: object = "model.tflite") -> Int8:
+def run(flatbuffer: bytes, inputs: Int8, title: str = "oracle", where: Path | str = "model.tflite") -> Int8:
     """int8 outputs [n, *out] of int8 inputs [n, *shape], one invocation a window."""
     interpreter = _interpreter(flatbuffer, where)
     shape = tuple(int(size) for size in interpreter.get_input_details()[0]["shape"])
@@ -38,7 +40,7 @@ def run(flatbuffer: bytes, inputs: Int8, title: str = "oracle", where: object = 
     return results
 
 
-def tensors(flatbuffer: bytes, window: Int8, where: object = "model.tflite") -> dict[int, NDArray[Any]]:
+def tensors(flatbuffer: bytes, window: Int8, where: Path | str = "model.tflite") -> dict[int, NDArray[Any]]:
     """Every tensor by index after one int8 window [*shape] ran, intermediate ones included."""
     interpreter = _interpreter(flatbuffer, where, keep=True)
     _invoke(interpreter, window)
@@ -55,30 +57,40 @@ def run_apart(flatbuffer: bytes, inputs: Int8, title: str = "oracle") -> Int8:
         command = [sys.executable, "-m", "pipeline.oracle", str(model), str(windows), str(results), "--title", title]
         done = subprocess.run(command, cwd=Path(__file__).resolve().parents[1], check=False)
         if done.returncode != 0:
-            raise Problem("oracle", f"ended with exit code {done.returncode}", "its own message is above", done.returncode)
+            raise Problem(
+                "oracle", f"ended with exit code {done.returncode}", "its own message is above", done.returncode
+            )
         return read_arrays(results, "python -m pipeline.quantize")["outputs"]
 
 
-def _interpreter(flatbuffer: bytes, where: object, keep: bool = False) -> Any:
-    """An allocated interpreter of a full-int8 model with one input and one output."""
+def _interpreter(flatbuffer: bytes, where: Path | str, keep: bool = False) -> Any:
+    """An allocated interpreter of a model with one int8 input and one int8 output."""
     interpreter_class, resolver = _runtime()
+    _check_edges(read(flatbuffer, where), where)  # tflite-runtime itself crashes on a broken file
     try:
         interpreter = interpreter_class(
-            model_content=flatbuffer, num_threads=1, experimental_op_resolver_type=resolver,
+            model_content=flatbuffer,
+            num_threads=1,
+            experimental_op_resolver_type=resolver,
             experimental_preserve_all_tensors=keep,
         )
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise Problem(where, f"is not a model that tflite-runtime can run: {reason}", "is the file whole?") from error
-    edges = [*interpreter.get_input_details(), *interpreter.get_output_details()]
-    if len(edges) != 2:
-        raise Problem(where, "has not one input and one output", "convert a network with one input and one output")
-    for edge, kind in zip(edges, ("input", "output"), strict=True):
-        if edge["dtype"] is not np.int8:
-            what = f"its {kind} {edge['name']} is {np.dtype(edge['dtype']).name}, not int8"
-            raise Problem(where, what, "quantize it in full: python -m pipeline.quantize")
+        reason = " ".join(str(error).split())
+        raise Problem(where, f"is not a model that tflite-runtime 2.14 runs: {reason}", "convert it again") from error
     return interpreter
+
+
+def _check_edges(graph: Graph, where: Path | str) -> None:
+    for name, indices in (("input", graph.inputs), ("output", graph.outputs)):
+        if len(indices) != 1:
+            raise Problem(
+                where, f"has {len(indices)} {name}s", "the reference takes models with one input and one output"
+            )
+        tensor = graph.tensors[indices[0]]
+        if tensor.dtype != "int8":
+            what = f"its {name} {tensor.name} is {tensor.dtype}, not int8"
+            raise Problem(where, what, "quantize it to full integers: python -m pipeline.quantize")
 
 
 def _runtime() -> tuple[Any, Any]:
@@ -87,7 +99,9 @@ def _runtime() -> tuple[Any, Any]:
     try:
         from tflite_runtime.interpreter import Interpreter, OpResolverType
     except ImportError as error:
-        hint = "run: pip install tflite-runtime==2.14.0 (Python 3.10 or 3.11); its successor ai-edge-litert is NOT equal"
+        hint = (
+            "run: pip install tflite-runtime==2.14.0 (Python 3.10 or 3.11); its successor ai-edge-litert is NOT equal"
+        )
         raise Problem("tflite-runtime", f"is not installed: {error}", hint, EXIT_TOOL) from error
     return Interpreter, OpResolverType.BUILTIN_REF
 
@@ -101,7 +115,9 @@ def _invoke(interpreter: Any, window: Int8) -> Int8:
 
 def main(argv: list[str]) -> int:
     """Run a model.tflite over the array `inputs` of one .npz and write the array `outputs` to another."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline.oracle", description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = argparse.ArgumentParser(
+        prog="python -m pipeline.oracle", description=__doc__.splitlines()[0] if __doc__ else ""
+    )
     parser.add_argument("model", type=Path)
     parser.add_argument("inputs", type=Path)
     parser.add_argument("outputs", type=Path)

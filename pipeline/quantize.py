@@ -1,4 +1,4 @@
-"""Full-integer quantization: int8 in, int8 out, calibrated on training windows, checked by the oracle, as one ladder."""
+"""Full-integer quantization: int8 in and out, calibrated on training windows, run by the oracle, shown as a ladder."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from numpy.typing import NDArray
 
 from pipeline import metrics, oracle
 from pipeline.files import build_dir, model_id, needed, read_json, write_arrays, write_bytes, write_json
+from pipeline.flatbuffer import read
+from pipeline.graph import Graph, Tensor
+from pipeline.limits import check_drop, check_minimum
 from pipeline.problem import Problem, run
-from pipeline.prune import check_drop
 from pipeline.spec import Side, Source, load_model
-from pipeline.train import check_minimum, keras, outputs, quiet
+from pipeline.train import keras, outputs, quiet
 from pipeline.windows import read_windows, side_of
 
 CALIBRATION_WINDOWS = 400
-INTEGERS = ("INT8", "INT32")
+INTEGERS = ("int8", "int32")
 RUNGS = ("float", "pruned", "int8")
 Facts = dict[str, Any]
 
@@ -47,37 +49,17 @@ def convert(network: Any, windows: NDArray[np.float32]) -> bytes:
         return bytes(converter.convert())
 
 
-def check_integer(flatbuffer: bytes, where: object) -> None:
+def check_integer(graph: Graph, where: object) -> None:
     """A Problem that names every tensor which is neither int8 nor int32, with its type."""
-    odd = [f"{name} is {kind}" for name, kind in tensor_types(flatbuffer) if kind not in INTEGERS]
+    odd = [f"{tensor.name} is {tensor.dtype}" for tensor in graph.tensors if tensor.dtype not in INTEGERS]
     if odd:
         what = f"{len(odd)} tensors are not int8 or int32: {', '.join(odd)}"
         raise Problem(where, what, "a layer has no int8 kernel: replace it, or keep it out of the network")
 
 
-def tensor_types(flatbuffer: bytes) -> list[tuple[str, str]]:
-    """Name and type of every tensor of the first subgraph."""
-    import tflite
-
-    kinds = {value: kind for kind, value in vars(tflite.TensorType).items() if isinstance(value, int)}
-    graph = tflite.Model.GetRootAs(flatbuffer, 0).Subgraphs(0)
-    tensors = [graph.Tensors(index) for index in range(graph.TensorsLength())]
-    return [(tensor.Name().decode(), kinds[tensor.Type()]) for tensor in tensors]
-
-
-def edges(flatbuffer: bytes) -> tuple[Facts, Facts]:
-    """Scale, zero point and shape (without the batch) of the one input and the one output."""
-    import tflite
-
-    graph = tflite.Model.GetRootAs(flatbuffer, 0).Subgraphs(0)
-    found = []
-    for index in (graph.Inputs(0), graph.Outputs(0)):
-        tensor = graph.Tensors(index)
-        quantization = tensor.Quantization()
-        shape = [int(size) for size in tensor.ShapeAsNumpy()[1:]]
-        zero = int(quantization.ZeroPoint(0))
-        found.append({"scale": float(quantization.Scale(0)), "zero_point": zero, "shape": shape})
-    return found[0], found[1]
+def edge(tensor: Tensor) -> Facts:
+    """Scale, zero point and shape (without the batch) of the model's input or output."""
+    return {"scale": tensor.scale, "zero_point": tensor.zero_point, "shape": list(tensor.shape[1:])}
 
 
 def quantize(name: str) -> int:
@@ -88,8 +70,9 @@ def quantize(name: str) -> int:
     arrays, windows_facts = read_windows(name)
     chosen = calibration(side_of(arrays, "train"), source.spec.seed)
     flatbuffer = convert(networks["pruned"], arrays["x_train"][chosen])
-    check_integer(flatbuffer, f"{name}: the converted model")
-    first, last = edges(flatbuffer)
+    graph = read(flatbuffer, f"{name}: the converted model")
+    check_integer(graph, f"{name}: the converted model")
+    first, last = edge(graph.tensors[graph.inputs[0]]), edge(graph.tensors[graph.outputs[0]])
     task = pruned_facts["task"]
     int8 = _int8_rung(name, flatbuffer, task, arrays, first, last)
     figures = {**pruned_facts["metrics"], "int8": int8.pop("metrics")}
@@ -97,17 +80,29 @@ def quantize(name: str) -> int:
     write_bytes(folder / "model.tflite", flatbuffer)
     reals = {f"{rung}_outputs": outputs(network, test.x) for rung, network in networks.items()}
     write_arrays(folder / "reference.npz", {**int8, "labels": test.y, "groups": test.g, **reals})
-    write_json(folder / "quantize.json", {
-        "model": name, "model_id": model_id(flatbuffer), "tflite_bytes": len(flatbuffer), "task": task,
-        "input": first, "output": last, "standardise": windows_facts["standardise"], "window": windows_facts["window"],
-        "metrics": figures, "ladder": ladder(figures, source.spec.limits.metric),
-        "limits": asdict(source.spec.limits), "sparsity": pruned_facts["sparsity"],
-        "calibration": {"windows": len(chosen), "side": "train"}, "provenance": windows_facts["provenance"],
-        "groups": windows_facts["groups"],
-    })
+    write_json(
+        folder / "quantize.json",
+        {
+            "model": name,
+            "model_id": model_id(flatbuffer),
+            "tflite_bytes": len(flatbuffer),
+            "task": task,
+            "input": first,
+            "output": last,
+            "standardise": windows_facts["standardise"],
+            "window": windows_facts["window"],
+            "metrics": figures,
+            "ladder": ladder(figures, source.spec.limits.metric),
+            "limits": asdict(source.spec.limits),
+            "sparsity": pruned_facts["sparsity"],
+            "calibration": {"windows": len(chosen), "side": "train"},
+            "provenance": windows_facts["provenance"],
+            "groups": windows_facts["groups"],
+        },
+    )
     limits = source.spec.limits
-    dropped = check_drop(name, limits, "int8", figures["float"], figures["int8"], limits.drop_int8)
-    return dropped or check_minimum(name, source.spec, "int8", figures["int8"])
+    dropped = check_drop(f"{name} int8", limits.metric, limits.drop_int8, figures["float"], figures["int8"])
+    return max(dropped, check_minimum(f"{name} int8", limits, figures["int8"]))
 
 
 def _networks(source: Source, folder: Path) -> dict[str, Any]:
@@ -118,7 +113,9 @@ def _networks(source: Source, folder: Path) -> dict[str, Any]:
     return {rung: models.load_model(folder / f"{rung}.keras", compile=False) for rung in RUNGS[:2]}
 
 
-def _int8_rung(name: str, flatbuffer: bytes, task: Facts, arrays: dict[str, NDArray[Any]], first: Facts, last: Facts) -> Facts:
+def _int8_rung(
+    name: str, flatbuffer: bytes, task: Facts, arrays: dict[str, NDArray[Any]], first: Facts, last: Facts
+) -> Facts:
     """Inputs and outputs of the whole test side as the oracle computes them, and their metrics."""
 
     def reconstruct(side: Side) -> tuple[NDArray[np.int8], NDArray[np.int8], NDArray[Any], NDArray[Any]]:
@@ -138,8 +135,11 @@ def ladder(figures: Facts, metric: str) -> list[Facts]:
     """One row a rung: every single-number metric, and how far the limit's metric moved from float."""
     base = figures["float"][metric]
     return [
-        {"rung": rung, **{key: value for key, value in figures[rung].items() if isinstance(value, float)},
-         "delta": figures[rung][metric] - base}
+        {
+            "rung": rung,
+            **{key: value for key, value in figures[rung].items() if isinstance(value, float)},
+            "delta": figures[rung][metric] - base,
+        }
         for rung in RUNGS
     ]
 
@@ -150,8 +150,12 @@ def print_ladder(facts: Facts) -> None:
     from rich.table import Table
 
     columns = [key for key in facts["ladder"][0] if key not in ("rung", "delta")]
-    table = Table("rung", *(column.replace("_", " ") for column in columns), "delta " + facts["limits"]["metric"],
-                  title=f"{facts['model']}: {facts['tflite_bytes']} bytes, id {facts['model_id']}")
+    table = Table(
+        "rung",
+        *(column.replace("_", " ") for column in columns),
+        "delta " + facts["limits"]["metric"],
+        title=f"{facts['model']}: {facts['tflite_bytes']} bytes, id {facts['model_id']}",
+    )
     for row in facts["ladder"]:
         table.add_row(row["rung"], *(f"{row[column]:.4f}" for column in columns), f"{row['delta']:+.4f}")
     Console().print(table)

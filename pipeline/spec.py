@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from pipeline.files import check_model_name, project_root
 from pipeline.problem import Problem, raise_all
 
+METRICS = {"classification": ("accuracy", "macro_f1"), "anomaly": ("auc", "detection_rate")}
+
 
 @dataclass(frozen=True)
 class Window:
@@ -42,14 +44,13 @@ class Limits:
 
 @dataclass(frozen=True)
 class Training:
-    """How the network is fitted: Adam at `rate`, halved after `halve_after` epochs that bring nothing, stopped after
-    `patience` such epochs; pruning then fine-tunes for `prune_epochs` at `prune_rate`."""
+    """How the network is fitted: Adam, at most `epochs` from `rate` down a cosine, stopped after `patience` epochs
+    without progress; pruning then fine-tunes for `prune_epochs` from `prune_rate`."""
 
     epochs: int
     batch: int = 64
     rate: float = 2e-3
     patience: int = 8
-    halve_after: int = 3
     prune_epochs: int = 8
     prune_rate: float = 1e-3
 
@@ -65,6 +66,19 @@ class Model:
     seed: int
     training: Training
     limits: Limits
+
+    def __post_init__(self) -> None:
+        """Facts that do not fit together are a ValueError, which `load_model` reports with the file's name."""
+        if self.task not in METRICS:
+            raise ValueError(f"task is {self.task}, not {' or '.join(METRICS)}")
+        if not 0 <= self.sparsity < 1:
+            raise ValueError(f"sparsity is {self.sparsity}, not a share below 1")
+        if len(self.labels) < 2:
+            raise ValueError(f"labels are {len(self.labels)}, two or more are needed")
+        if self.limits.metric not in METRICS[self.task]:
+            raise ValueError(
+                f"the limit's metric is {self.limits.metric}, {self.task} has {', '.join(METRICS[self.task])}"
+            )
 
 
 @dataclass(frozen=True)
@@ -165,5 +179,7 @@ def _import(name: str, path: Path) -> ModuleType:
     except SyntaxError as error:
         raise Problem(f"{path}:{error.lineno}", f"is not valid Python: {error.msg}") from error
     except (ImportError, NameError, AttributeError, TypeError, ValueError) as error:
-        raise Problem(path, f"cannot be loaded: {error}", "a model imports only numpy and pipeline at its top") from error
+        raise Problem(
+            path, f"cannot be loaded: {error}", "a model imports only numpy and pipeline at its top"
+        ) from error
     return module

@@ -1,10 +1,9 @@
-"""Train a model's network on its windows: early stopping, cosine learning rate, class weights, a curve, or folds."""
+"""Train a model's network on its windows: early stopping, cosine learning rate, class weights, and the curve."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import io
 import json
 import os
 import sys
@@ -18,11 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import metrics
+from pipeline.curve import curve
 from pipeline.files import build_dir, write_bytes, write_json
-from pipeline.problem import EXIT_LIMIT, EXIT_TOOL, Problem, run
-from pipeline.progress import progress, say
+from pipeline.limits import check_minimum
+from pipeline.problem import EXIT_TOOL, Problem, run
+from pipeline.progress import progress
 from pipeline.spec import Model, Side, Source, load_model
-from pipeline.windows import current_windows, side_of, standardisation
+from pipeline.windows import Arrays, Augment, augmentation, current_windows, side_of
 
 UNEVEN = 1.2  # classes get weights when the largest has this many times the windows of the smallest
 LAST_RATE = 0.01  # the cosine schedule ends at this share of the first rate
@@ -30,17 +31,27 @@ Task = dict[str, Any]
 
 
 @dataclass(frozen=True)
+class Course:
+    """How one fit goes: its epochs and first learning rate, and the patience of early stopping (None: all epochs)."""
+
+    title: str
+    epochs: int
+    rate: float
+    patience: int | None = None
+
+
+@dataclass(frozen=True)
 class Fit:
-    """One fit: the history per epoch, the epoch whose weights were kept, and the class weights (None when even)."""
+    """What one fit gave: the history by epoch, the epoch (from 1) that was kept, class weights (None when even)."""
 
     history: dict[str, list[float]]
-    best_epoch: int
+    kept: int
     class_weights: list[float] | None
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Send what C++ code writes to stderr to nowhere (TensorFlow logs before it can be told not to)."""
+    """Send what C++ code writes to stderr nowhere (TensorFlow logs before it can be told not to)."""
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
@@ -68,26 +79,64 @@ def keras(seed: int) -> Any:
     return tf_keras
 
 
-def fit(network: Any, spec: Model, train: Side, val: Side, *, epochs: int, rate: float, title: str,
-        callbacks: tuple[Any, ...] = (), patience: int | None = None) -> Fit:
-    """Compile and fit; with `patience` stop early and keep the best epoch's weights, else keep the last epoch's."""
-    keras_ = keras(spec.seed)
+def fit(
+    network: Any,
+    source: Source,
+    train: Side,
+    val: Side,
+    course: Course,
+    augment: Augment | None,
+    callbacks: tuple[Any, ...] = (),
+) -> Fit:
+    """Compile and fit; early stopping keeps the best epoch's weights, without it the last epoch's are kept."""
+    spec, keras_ = source.spec, keras(source.spec.seed)
     classify, watched = spec.task == "classification", "val_loss" if len(val.x) else "loss"
-    loss, measures = ("sparse_categorical_crossentropy", ["accuracy"]) if classify else ("mse", [])
-    network.compile(keras_.optimizers.Adam(rate), loss, measures)
-    stop = keras_.callbacks.EarlyStopping(watched, patience=patience or epochs, restore_best_weights=patience is not None)
-    schedule = keras_.callbacks.LearningRateScheduler(lambda epoch: cosine(epoch, epochs, rate))
+    network.compile(
+        keras_.optimizers.Adam(course.rate),
+        "sparse_categorical_crossentropy" if classify else "mse",
+        ["accuracy"] if classify else [],
+    )
+    schedule = keras_.callbacks.LearningRateScheduler(lambda epoch: cosine(epoch, course.epochs, course.rate))
+    stop = keras_.callbacks.EarlyStopping(watched, patience=course.patience or 0, restore_best_weights=True)
     weights = class_weights(train.y) if classify else None
-    with progress(title, epochs) as advance:
+    with progress(course.title, course.epochs) as advance:
         show = keras_.callbacks.LambdaCallback(on_epoch_end=lambda _, logs: advance(1, _note(logs, watched)))
         history = network.fit(
-            train.x, train.y if classify else train.x, batch_size=spec.training.batch, epochs=epochs, verbose=0,
+            batches(train, classify, spec, augment, weights),
             validation_data=(val.x, val.y if classify else val.x) if len(val.x) else None,
-            class_weight=dict(enumerate(weights)) if weights else None,
-            callbacks=[stop, schedule, show, *callbacks],
+            epochs=course.epochs,
+            verbose=0,
+            shuffle=False,
+            callbacks=[schedule, show, *([stop] if course.patience else []), *callbacks],
         ).history
-    kept = int(np.argmin(history[watched])) if patience is not None else len(history[watched]) - 1
-    return Fit({key: [round(float(v), 6) for v in values] for key, values in history.items()}, kept + 1, weights)
+    kept = int(np.argmin(history[watched])) + 1 if course.patience else len(history[watched])
+    return Fit({key: [round(float(v), 6) for v in values] for key, values in history.items()}, kept, weights)
+
+
+def batches(train: Side, classify: bool, spec: Model, augment: Augment | None, weights: list[float] | None) -> Any:
+    """Shuffled batches of (windows, targets[, window weights]), changed by `augment` anew each epoch."""
+    sequence = keras(spec.seed).utils.Sequence
+    size, random = spec.training.batch, np.random.default_rng(spec.seed)
+    y_weights = None if weights is None else np.array(weights, np.float32)[train.y]
+
+    class Batches(sequence):  # type: ignore[misc, valid-type]
+        def __init__(self) -> None:
+            super().__init__()
+            self.order = random.permutation(len(train.x))
+
+        def __len__(self) -> int:
+            return -(-len(train.x) // size)
+
+        def on_epoch_end(self) -> None:
+            self.order = random.permutation(len(train.x))
+
+        def __getitem__(self, index: int) -> tuple[NDArray[Any], ...]:
+            chosen = self.order[index * size : (index + 1) * size]
+            x = train.x[chosen] if augment is None else augment(train.x[chosen], random)
+            batch = (x, train.y[chosen] if classify else x)
+            return batch if y_weights is None else (*batch, y_weights[chosen])
+
+    return Batches()
 
 
 def cosine(epoch: int, epochs: int, rate: float) -> float:
@@ -109,55 +158,55 @@ def outputs(network: Any, x: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def task_of(spec: Model) -> Task:
-    """The task as quantize.json holds it; thresholds come with `calibrate`."""
+    """The task as quantize.json holds it; thresholds come with `evaluate`."""
     return {"kind": spec.task, "labels": list(spec.labels), **({"threshold": {}} if spec.task == "anomaly" else {})}
 
 
-def evaluate(network: Any, task: Task, arrays: dict[str, NDArray[Any]], rung: str) -> tuple[dict[str, Any], NDArray[np.float32]]:
-    """Metrics and outputs on the test side; an anomaly task's threshold for this rung is calibrated on the way."""
+def evaluate(network: Any, task: Task, arrays: Arrays, rung: str) -> dict[str, Any]:
+    """Metrics on the test side; an anomaly task's threshold for this rung is calibrated on the way, into `task`."""
     if task["kind"] == "anomaly":
         calib = side_of(arrays, "calib")
         task["threshold"][rung] = metrics.threshold(metrics.anomaly_scores(outputs(network, calib.x), calib.x))
     test = side_of(arrays, "test")
-    out = outputs(network, test.x)
-    return metrics.score(task, out, test.y, test.x, rung), out
-
-
-def check_minimum(name: str, spec: Model, rung: str, figures: dict[str, Any]) -> int:
-    """0, or 1 after saying by how much the limit is missed."""
-    metric, least = spec.limits.metric, spec.limits.minimum
-    if figures[metric] >= least:
-        return 0
-    short = f"{metric} {figures[metric]:.4f} is {least - figures[metric]:.4f} below the limit {least}"
-    say(f"limit missed: {name} {rung}: {short}")
-    return EXIT_LIMIT
+    return metrics.score(task, outputs(network, test.x), test.y, test.x, rung)
 
 
 def train(name: str) -> int:
     """Fit, score the held-out test side, write float.keras, train.json and train.png."""
     started, source = time.monotonic(), load_model(name)
-    arrays, _ = current_windows(name)
+    arrays, facts = current_windows(name)
     keras(source.spec.seed)
     network, settings = source.network(), source.spec.training
-    fitted = fit(network, source.spec, side_of(arrays, "train"), side_of(arrays, "val"), epochs=settings.epochs,
-                 rate=settings.rate, title=f"{name}: training", patience=settings.patience)
+    course = Course(f"{name}: training", settings.epochs, settings.rate, settings.patience)
+    augment = augmentation(source, facts["standardise"])
+    fitted = fit(network, source, side_of(arrays, "train"), side_of(arrays, "val"), course, augment)
     task = task_of(source.spec)
-    figures, _ = evaluate(network, task, arrays, "float")
+    figures = evaluate(network, task, arrays, "float")
     folder = build_dir(name)
     save_network(network, folder / "float.keras")
-    write_bytes(folder / "train.png", curve(name, fitted))
-    write_json(folder / "train.json", {
-        "model": name, "seed": source.spec.seed, "parameters": int(network.count_params()), "epochs": len(fitted.history["loss"]),
-        "best_epoch": fitted.best_epoch, "class_weights": fitted.class_weights, "task": task, "metrics": figures,
-        "history": fitted.history, "seconds": round(time.monotonic() - started, 1),
-    })
-    return check_minimum(name, source.spec, "float", figures)
+    write_bytes(folder / "train.png", curve(name, fitted.history, fitted.kept))
+    write_json(
+        folder / "train.json",
+        {
+            "model": name,
+            "seed": source.spec.seed,
+            "parameters": int(network.count_params()),
+            "epochs": len(fitted.history["loss"]),
+            "kept_epoch": fitted.kept,
+            "class_weights": fitted.class_weights,
+            "task": task,
+            "metrics": figures,
+            "history": fitted.history,
+            "seconds": round(time.monotonic() - started, 1),
+        },
+    )
+    return check_minimum(f"{name} float", source.spec.limits, figures)
 
 
 def save_network(network: Any, path: Path) -> None:
     """Write a .keras file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(f".{path.name}.{os.getpid()}.keras")
+    half = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         network.save(half)
         half.replace(path)
@@ -165,100 +214,34 @@ def save_network(network: Any, path: Path) -> None:
         half.unlink(missing_ok=True)
 
 
-def curve(name: str, fitted: Fit) -> bytes:
-    """The training curve as a PNG: loss, validation loss, and accuracy where there is one."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    wanted = [[key for key in keys if key in fitted.history] for keys in (("loss", "val_loss"), ("accuracy", "val_accuracy"))]
-    panels = [keys for keys in wanted if keys]
-    figure, axes = pyplot.subplots(1, len(panels), figsize=(4.5 * len(panels), 3.2), squeeze=False, layout="constrained")
-    for axis, keys in zip(axes[0], panels, strict=True):
-        for key in keys:
-            axis.plot(range(1, len(fitted.history[key]) + 1), fitted.history[key], label=key)
-        axis.axvline(fitted.best_epoch, color="grey", linestyle=":", label="kept")
-        axis.set_xlabel("epoch")
-        axis.legend()
-    figure.suptitle(name)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
-    pyplot.close(figure)
-    return buffer.getvalue()
-
-
-def folds(name: str, count: int) -> dict[str, Any]:
-    """Cross-validation by group: each fold tests on its own groups and validates on the next fold's; folds.json."""
-    source = load_model(name)
-    if source.spec.task != "classification":
-        raise Problem(name, "folds need a classification model", "an anomaly model trains on normal recordings only")
-    arrays, facts = current_windows(name)
-    whole = Side(*(np.concatenate([arrays[f"{part}_{side}"] for side in ("train", "val", "test")]) for part in "xyg"))
-    groups = sorted(set(whole.g.tolist()))
-    if not 3 <= count <= len(groups):
-        raise Problem(name, f"cannot make {count} folds of {len(groups)} groups", f"give 3 to {len(groups)}")
-    parts = [part.tolist() for part in np.array_split(np.array(groups), count)]
-    rows = [_fold(source, whole, parts, index, facts["groups"]) for index in range(count)]
-    values = {metric: [row[metric] for row in rows] for metric in ("accuracy", "macro_f1")}
-    summary = {metric: {"mean": float(np.mean(v)), "spread": float(np.std(v, ddof=1))} for metric, v in values.items()}
-    result = {"model": name, "seed": source.spec.seed, "folds": rows, "summary": summary}
-    write_json(build_dir(name) / "folds.json", result)
-    return result
-
-
-def _fold(source: Source, whole: Side, parts: list[list[int]], index: int, names: list[str]) -> dict[str, Any]:
-    """Fit on all but two parts: standardised anew by this fold's own training groups."""
-    held, watched = parts[index], parts[(index + 1) % len(parts)]
-    learnt = [group for part in parts for group in part if group not in held and group not in watched]
-    mean, scale = standardisation(whole.of(learnt).x)
-    train_side, val, test = (Side((s.x - mean) / scale, s.y, s.g) for s in map(whole.of, (learnt, watched, held)))
-    keras(source.spec.seed)
-    network, settings = source.network(), source.spec.training
-    fitted = fit(network, source.spec, train_side, val, epochs=settings.epochs, rate=settings.rate,
-                 title=f"{source.name}: fold {index + 1} of {len(parts)}", patience=settings.patience)
-    figures = metrics.score(task_of(source.spec), outputs(network, test.x), test.y, test.x, "float")
-    return {"test": [names[group] for group in held], "best_epoch": fitted.best_epoch, "windows": len(test.x), **figures}
-
-
 def _note(logs: dict[str, float], watched: str) -> str:
     shown = "val_accuracy" if "val_accuracy" in logs else watched
-    return f"{shown} {logs[shown]:.3f}"
+    return f"{shown.replace('_', ' ')} {logs[shown]:.3f}"
 
 
-def _print_folds(result: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("fold", "test", "windows", "accuracy", "macro F1", title=f"{result['model']}: cross-validation by group")
-    for index, row in enumerate(result["folds"], start=1):
-        table.add_row(str(index), ", ".join(row["test"]), str(row["windows"]), f"{row['accuracy']:.3f}", f"{row['macro_f1']:.3f}")
-    spread = [f"{value['mean']:.3f} ± {value['spread']:.3f}" for value in result["summary"].values()]
-    table.add_row("mean", "", "", *spread)
-    Console().print(table)
+def _summary(facts: dict[str, Any]) -> str:
+    figures = ", ".join(f"{key} {value:.4f}" for key, value in facts["metrics"].items() if isinstance(value, float))
+    kept = f"kept epoch {facts['kept_epoch']} of {facts['epochs']}"
+    return f"{facts['model']}: {facts['parameters']} parameters, {kept}, {facts['seconds']} s; test {figures}\n"
 
 
 def main(argv: list[str]) -> int:
     """Train one model, or cross-validate it with --folds."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.train", description=__doc__)
     parser.add_argument("name", help="a folder of models/")
-    parser.add_argument("--folds", type=int, metavar="N", help="cross-validate over N groups of subjects instead")
+    parser.add_argument("--folds", type=int, metavar="N", help="instead cross-validate over N parts of the subjects")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     options = parser.parse_args(argv)
     if options.folds is not None:
-        result = folds(options.name, options.folds)
-        sys.stdout.write(json.dumps(result) + "\n") if options.json else _print_folds(result)
+        from pipeline.folds import cross_validate, print_folds
+
+        result = cross_validate(options.name, options.folds)
+        sys.stdout.write(json.dumps(result) + "\n") if options.json else print_folds(result)
         return 0
     code = train(options.name)
     facts = json.loads((build_dir(options.name) / "train.json").read_text())
     sys.stdout.write(json.dumps(facts) + "\n" if options.json else _summary(facts))
     return code
-
-
-def _summary(facts: dict[str, Any]) -> str:
-    figures = ", ".join(f"{key} {value:.4f}" for key, value in facts["metrics"].items() if isinstance(value, float))
-    kept = f"kept epoch {facts['best_epoch']} of {facts['epochs']}"
-    return f"{facts['model']}: {facts['parameters']} parameters, {kept}, {facts['seconds']} s; test {figures}\n"
 
 
 if __name__ == "__main__":

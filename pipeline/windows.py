@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from pipeline.progress import say
 from pipeline.spec import Side, Source, Splits, load_model, model_path
 
 Arrays = dict[str, NDArray[Any]]
+Augment = Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.float32]]
 
 
 def cut(signal: NDArray[np.float32], length: int, hop: int) -> NDArray[np.float32]:
@@ -47,21 +50,75 @@ def standardisation(train: NDArray[np.float32]) -> tuple[NDArray[np.float32], ND
     return mean.astype(np.float32), np.where(scale > 0, scale, 1.0).astype(np.float32)
 
 
+def augmentation(source: Source, constants: dict[str, Any]) -> Augment | None:
+    """The model's `augment`, which works in physical units, as a function of standardised windows; None without one."""
+    if source.augment is None:
+        return None
+    change, (mean, scale) = source.augment, _constants(constants)
+
+    def standardised(x: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.float32]:
+        return ((change(x * scale + mean, random) - mean) / scale).astype(np.float32)
+
+    return standardised
+
+
+def restandardise(sides: list[Side], constants: dict[str, Any]) -> tuple[dict[str, Any], list[Side]]:
+    """Sides that were standardised with `constants`, standardised anew by the first of them, and its constants."""
+    mean, scale = _constants(constants)
+    physical = [side.x * scale + mean for side in sides]
+    mean, scale = standardisation(physical[0])
+    anew = [Side(((x - mean) / scale).astype(np.float32), s.y, s.g) for x, s in zip(physical, sides, strict=True)]
+    return {"mean": mean.tolist(), "scale": scale.tolist()}, anew
+
+
+def _constants(constants: dict[str, Any]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    return np.array(constants["mean"], np.float32), np.array(constants["scale"], np.float32)
+
+
 def check_splits(source: Source, splits: Splits) -> None:
-    """A Problem for each group on two sides, shape that differs from the window's, or number that is not finite."""
-    problems = []
+    """Every group on two sides, and whatever else of the windows does not fit SPEC, as Problems at once."""
     sides = splits.sides()
-    for first, second in ((a, b) for i, a in enumerate(sides) for b in list(sides)[i + 1 :]):
-        for group in sorted(set(sides[first].g.tolist()) & set(sides[second].g.tolist())):
-            what = f"{splits.groups[group]} is on two sides, {first} and {second}"
-            problems.append(Problem(source.path, what, "windows of one subject or recording belong to one side"))
+    problems = _shared_groups(source, splits)
     for name, side in sides.items():
-        if side.x.shape[1:] != source.spec.window.shape:
-            what = f"windows() gives {name} windows {side.x.shape[1:]}, SPEC.window says {source.spec.window.shape}"
-            problems.append(Problem(source.path, what))
-        if not np.isfinite(side.x).all():
-            problems.append(Problem(source.path, f"windows() gives {name} windows with numbers that are not finite"))
-    raise_all(problems or [Problem(source.path, "windows() gives no training windows")] * (len(splits.train.x) == 0))
+        problems += [Problem(source.path, f"windows() gives {name} windows {what}") for what in _misfits(source, side)]
+    if not len(splits.train.x):
+        problems.append(Problem(source.path, "windows() gives no training windows"))
+    if not len(splits.test.x):
+        problems.append(Problem(source.path, "windows() gives no test windows"))
+    if source.spec.task == "anomaly":
+        problems += _anomaly_misfits(source, splits)
+    raise_all(problems)
+
+
+def _shared_groups(source: Source, splits: Splits) -> list[Problem]:
+    problems = []
+    for (first, one), (second, other) in combinations(splits.sides().items(), 2):
+        for group in sorted(set(one.g.tolist()) & set(other.g.tolist())):
+            what = f"{splits.groups[group]} is on two sides, {first} and {second}"
+            problems.append(Problem(source.path, what, "all windows of one subject or recording belong to one side"))
+    return problems
+
+
+def _misfits(source: Source, side: Side) -> list[str]:
+    spec, misfits = source.spec, []
+    if side.x.shape[1:] != spec.window.shape:
+        misfits.append(f"{side.x.shape[1:]}, SPEC.window says {spec.window.shape}")
+    if not np.isfinite(side.x).all():
+        misfits.append("with numbers that are not finite")
+    if len(side.y) and not 0 <= side.y.min() <= side.y.max() < len(spec.labels):
+        misfits.append(f"of label {side.y.max()}, SPEC.labels names {len(spec.labels)} from 0")
+    return misfits
+
+
+def _anomaly_misfits(source: Source, splits: Splits) -> list[Problem]:
+    problems = []
+    if splits.calib is None or not len(splits.calib.x):
+        problems.append(
+            Problem(source.path, "windows() gives no calib side", "the alarm threshold is set on normal windows")
+        )
+    normal = {name: side for name, side in splits.sides().items() if name != "test"}
+    odd = [name for name, side in normal.items() if side.y.any()]
+    return problems + [Problem(source.path, f"windows() gives {name} windows that are not normal") for name in odd]
 
 
 def make_windows(name: str) -> Path:
@@ -133,10 +190,11 @@ def main(argv: list[str]) -> int:
     make_windows(options.name)
     facts = read_windows(options.name)[1]
     if options.json:
-        print(json.dumps(facts))
+        sys.stdout.write(json.dumps(facts) + "\n")
         return 0
     for side, counts in facts["counts"].items():
-        print(f"{side:6} {sum(counts.values()):6} windows of {', '.join(facts['sides'][side]) or 'nothing'}")
+        groups = ", ".join(facts["sides"][side]) or "nothing"
+        sys.stdout.write(f"{side:6} {sum(counts.values()):6} windows of {groups}\n")
     return 0
 
 

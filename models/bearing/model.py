@@ -68,7 +68,7 @@ def halve_rate(signal: NDArray[np.float32]) -> NDArray[np.float32]:
     """Every second sample after a 63-tap Hamming-windowed sinc low-pass at 0.45 of the new rate."""
     taps = np.arange(63) - 31
     kernel = np.sinc(0.45 * taps) * np.hamming(63)
-    return np.convolve(signal, kernel / kernel.sum(), mode="valid")[::2].astype(np.float32)
+    return np.asarray(np.convolve(signal, kernel / kernel.sum(), mode="valid")[::2], np.float32)
 
 
 def spectra(signal: NDArray[np.float32], hop: int) -> NDArray[np.float32]:
@@ -76,7 +76,7 @@ def spectra(signal: NDArray[np.float32], hop: int) -> NDArray[np.float32]:
     frames = cut(signal[:, None], SAMPLES, hop)[..., 0]
     frames = (frames - frames.mean(axis=1, keepdims=True)) * np.hanning(SAMPLES)
     power = np.abs(np.fft.rfft(frames, axis=1)[:, 1:]) ** 2 / SAMPLES
-    return np.log10(power.reshape(len(power), BINS, -1).mean(axis=2) + 1e-10).astype(np.float32)
+    return np.asarray(np.log10(power.reshape(len(power), BINS, -1).mean(axis=2) + 1e-10), np.float32)
 
 
 def network() -> tf_keras.Model:

@@ -1,0 +1,90 @@
+"""Fixtures that several test files share: trained artefacts, and small projects in a temporary folder."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+TINY = ROOT / "tests" / "fixtures" / "tiny"
+
+# Each stage's last output, and the modules that, when newer, make it stale (as in the Makefile).
+STAGES = {
+    "train": ("train.json", ("spec", "data", "windows", "metrics", "train")),
+    "prune": ("prune.json", ("prune",)),
+    "quantize": ("quantize.json", ("quantize", "oracle")),
+}
+
+
+def stage(name: str, *arguments: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `python -m pipeline.<name>` in a project's folder and give what it said."""
+    return subprocess.run(
+        [sys.executable, "-m", f"pipeline.{name}", *arguments],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "160", **environment},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+
+
+def run_stages(model: str, root: Path) -> Path:
+    """Bring build/<model> up to date, only the stages that are stale, and give the folder."""
+    folder = root / "build" / model
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        newest = (root / "models" / model / "model.py").stat().st_mtime
+        for name, (product, modules) in STAGES.items():
+            newest = max(newest, *((ROOT / "pipeline" / f"{module}.py").stat().st_mtime for module in modules))
+            made = folder / product
+            if not made.exists() or made.stat().st_mtime < newest:
+                done = stage(name, model, cwd=root)
+                assert done.returncode == 0, f"pipeline.{name} {model}: {done.stderr}"
+            newest = made.stat().st_mtime
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained() -> Callable[[str], Path]:
+    """Give a model's name, get its build folder with fresh artefacts; `make demo` and all test workers share it."""
+    return lambda model: run_stages(model, ROOT)
+
+
+def copy_tiny(root: Path, change: Callable[[str], str] = lambda text: text) -> Path:
+    """A project with the one model `tiny` in a folder, its model.py changed on the way."""
+    (root / "boards").mkdir(parents=True)
+    (root / "models" / "tiny").mkdir(parents=True)
+    (root / "models" / "tiny" / "model.py").write_text(change((TINY / "model.py").read_text()))
+    return root
+
+
+@pytest.fixture
+def tiny_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with an untrained `tiny`; the test's working directory is inside it."""
+    root = copy_tiny(tmp_path / "project")
+    monkeypatch.chdir(root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def tiny_trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a trained, pruned and quantized `tiny`, made once a worker; copy it before changing it."""
+    root = copy_tiny(tmp_path_factory.mktemp("tiny") / "project")
+    run_stages("tiny", root)
+    return root
+
+
+@pytest.fixture
+def tiny_copy(tiny_trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the trained `tiny` project that a test may spoil; the working directory is inside it."""
+    root = Path(shutil.copytree(tiny_trained, tmp_path / "project"))
+    monkeypatch.chdir(root)
+    return root

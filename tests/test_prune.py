@@ -1,0 +1,77 @@
+"""Pruning: the sparsity is reached, is in the file, and its price is checked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import stage
+
+from pipeline import prune
+from pipeline.problem import Problem
+
+
+class Layer:
+    def __init__(self, name: str, *weights: list[object]) -> None:
+        self.name, self.weights = name, [np.array(w, np.float32) for w in weights]
+
+    def get_weights(self) -> list[np.ndarray]:
+        return self.weights
+
+
+class Network:
+    def __init__(self, *layers: Layer) -> None:
+        self.layers = layers
+
+
+def test_the_sparsity_table_counts_zeros_of_matrices_only() -> None:
+    before = Network(Layer("dense", [[1, 0], [1, 1]], [0, 0]), Layer("norm", [0, 1]))
+    after = Network(Layer("dense", [[0, 0], [0, 1]], [0, 0]), Layer("norm", [0, 0]))
+    table = prune.sparsity_table(before, after)
+    assert table == [{"layer": "dense", "before": 0.25, "after": 0.75, "weights": 4}]
+
+
+def test_overall_sparsity_weighs_layers_by_their_size() -> None:
+    table = [{"before": 0, "after": 1.0, "weights": 1}, {"before": 0, "after": 0.0, "weights": 3}]
+    assert prune.overall(table) == 0.25
+
+
+def test_tiny_reaches_its_sparsity_in_each_layer(tiny_trained: Path) -> None:
+    facts = json.loads((tiny_trained / "build/tiny/prune.json").read_text())
+    assert [row["layer"] for row in facts["sparsity"]] == ["conv", "classes"]
+    assert all(row["before"] < 0.1 and row["after"] >= 0.49 for row in facts["sparsity"])
+    assert facts["reached"] >= facts["target"] - prune.SLACK
+    assert set(facts["metrics"]) == {"float", "pruned"}
+
+
+def test_rehab_has_at_least_70_percent_zeros(trained: Callable[[str], Path]) -> None:
+    facts = json.loads((trained("rehab") / "prune.json").read_text())
+    assert facts["reached"] >= 0.70
+    assert all(row["after"] >= 0.70 for row in facts["sparsity"])
+    limit = json.loads((trained("rehab") / "quantize.json").read_text())["limits"]["drop_pruned"]
+    assert facts["metrics"]["float"]["accuracy"] - facts["metrics"]["pruned"]["accuracy"] <= limit
+
+
+def test_prints_sparsity_before_and_after_as_a_table(tiny_copy: Path) -> None:
+    done = stage("prune", "tiny", cwd=tiny_copy)
+    assert done.returncode == 0, done.stderr
+    assert "zeros before" in done.stdout
+    assert "50.0%" in done.stdout
+
+
+def test_too_large_a_drop_is_exit_1_and_says_by_how_much(tiny_copy: Path) -> None:
+    path = tiny_copy / "models/tiny/model.py"
+    path.write_text(path.read_text().replace("drop_pruned=0.4", "drop_pruned=-0.5"))
+    done = stage("prune", "tiny", cwd=tiny_copy)
+    assert done.returncode == 1
+    assert "limit missed: tiny pruned: accuracy drops by " in done.stderr
+    assert "more than the limit -0.5" in done.stderr
+
+
+def test_says_that_the_model_must_be_trained_first(tiny_project: Path) -> None:
+    with pytest.raises(Problem, match=r"float\.keras: does not exist yet") as caught:
+        prune.prune("tiny")
+    assert caught.value.hint == "run: python -m pipeline.train tiny"

@@ -1,0 +1,141 @@
+"""Quantization: integers only, calibrated on training windows, and what the other stages read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import stage
+
+from pipeline import metrics, quantize
+from pipeline.files import model_id
+from pipeline.flatbuffer import read
+from pipeline.graph import Graph, Tensor
+from pipeline.problem import Problem
+from pipeline.spec import Side
+
+NAMES = ("rehab", "bearing")
+KEYS = {"model", "model_id", "tflite_bytes", "task", "input", "output", "metrics", "ladder", "limits", "sparsity"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_tensor_is_int8_or_int32(trained: Callable[[str], Path], name: str) -> None:
+    graph = read((trained(name) / "model.tflite").read_bytes())
+    assert len(graph.tensors) > 8
+    assert {tensor.dtype for tensor in graph.tensors} == {"int8", "int32"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_quantize_json_and_the_reference_hold_what_the_bench_needs(trained: Callable[[str], Path], name: str) -> None:
+    folder = trained(name)
+    facts = json.loads((folder / "quantize.json").read_text())
+    flatbuffer = (folder / "model.tflite").read_bytes()
+    assert set(facts) >= KEYS
+    assert (facts["model_id"], facts["tflite_bytes"]) == (model_id(flatbuffer), len(flatbuffer))
+    with np.load(folder / "reference.npz") as arrays:
+        count = len(arrays["labels"])
+        assert arrays["inputs"].dtype == arrays["outputs"].dtype == np.int8
+        assert arrays["inputs"].shape == (count, *facts["input"]["shape"])
+        assert arrays["outputs"].shape == (count, *facts["output"]["shape"])
+        assert arrays["float_outputs"].shape == arrays["pruned_outputs"].shape == arrays["outputs"].shape
+        assert arrays["groups"].shape == (count,)
+        assert arrays["inputs"].nbytes < 1_000_000
+        outputs = metrics.dequantize(arrays["outputs"], facts["output"])
+        inputs = metrics.dequantize(arrays["inputs"], facts["input"])
+        assert metrics.score(facts["task"], outputs, arrays["labels"], inputs, "int8") == facts["metrics"]["int8"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_int8_rung_meets_the_limits(trained: Callable[[str], Path], name: str) -> None:
+    facts = json.loads((trained(name) / "quantize.json").read_text())
+    limits, rungs = facts["limits"], facts["metrics"]
+    metric = limits["metric"]
+    assert rungs["int8"][metric] >= limits["minimum"]
+    assert rungs["float"][metric] - rungs["int8"][metric] <= limits["drop_int8"]
+
+
+def test_weights_are_per_channel(trained: Callable[[str], Path]) -> None:
+    graph = read((trained("rehab") / "model.tflite").read_bytes())
+    assert {16, 32} <= {len(tensor.quant.scale) for tensor in graph.tensors if tensor.quant}
+
+
+def test_pruned_zeros_are_still_zeros_in_the_flatbuffer(trained: Callable[[str], Path]) -> None:
+    graph = read((trained("rehab") / "model.tflite").read_bytes())
+    weights = [t.data for t in graph.tensors if t.data is not None and t.dtype == "int8" and t.count >= 224]
+    assert len(weights) == 4
+    assert min(float(np.mean(data == 0)) for data in weights) >= 0.70
+
+
+def test_calibration_draws_from_the_training_side_only(tiny_trained: Path) -> None:
+    facts = json.loads((tiny_trained / "build/tiny/quantize.json").read_text())
+    assert facts["calibration"] == {"windows": 174, "side": "train"}
+    train = Side(np.zeros((1000, 2), np.float32), np.zeros(1000, np.int64), np.zeros(1000, np.int64))
+    chosen = quantize.calibration(train, 1)
+    assert len(set(chosen.tolist())) == quantize.CALIBRATION_WINDOWS
+    assert chosen.max() < 1000
+    assert quantize.calibration(train, 1).tolist() == chosen.tolist()
+
+
+def test_the_input_range_ignores_windows_outside_the_training_side(tiny_copy: Path) -> None:
+    first = json.loads((tiny_copy / "build/tiny/quantize.json").read_text())
+    path = tiny_copy / "build/tiny/windows.npz"
+    with np.load(path) as arrays:
+        loud = {key: arrays[key] * (100 if key in ("x_val", "x_test") else 1) for key in arrays.files}
+    np.savez_compressed(
+        path, **{key: value.astype(np.float32) if key[0] == "x" else value for key, value in loud.items()}
+    )
+    stage("quantize", "tiny", cwd=tiny_copy)
+    second = json.loads((tiny_copy / "build/tiny/quantize.json").read_text())
+    assert second["input"] == first["input"]
+    assert second["model_id"] == first["model_id"]
+
+
+def test_the_ladder_is_one_table_with_deltas(tiny_copy: Path) -> None:
+    done = stage("quantize", "tiny", cwd=tiny_copy)
+    assert done.returncode == 0, done.stderr
+    rows = [line for line in done.stdout.splitlines() if line.startswith("│")]
+    assert [row.split("│")[1].strip() for row in rows] == ["float", "pruned", "int8"]
+    assert "delta accuracy" in done.stdout
+    as_json = stage("quantize", "tiny", "--json", cwd=tiny_copy)
+    ladder = json.loads(as_json.stdout)["ladder"]
+    assert [row["rung"] for row in ladder] == ["float", "pruned", "int8"]
+    assert ladder[2]["delta"] == pytest.approx(ladder[2]["accuracy"] - ladder[0]["accuracy"])
+
+
+def test_quantizing_twice_gives_the_same_bytes(tiny_copy: Path) -> None:
+    before = (tiny_copy / "build/tiny/model.tflite").read_bytes()
+    assert stage("quantize", "tiny", cwd=tiny_copy).returncode == 0
+    assert (tiny_copy / "build/tiny/model.tflite").read_bytes() == before
+
+
+def test_a_limit_missed_by_int8_is_exit_1(tiny_copy: Path) -> None:
+    path = tiny_copy / "models/tiny/model.py"
+    path.write_text(path.read_text().replace("drop_int8=0.4", "drop_int8=-0.5"))
+    done = stage("quantize", "tiny", cwd=tiny_copy)
+    assert done.returncode == 1
+    assert "limit missed: tiny int8: accuracy drops by " in done.stderr
+
+
+def test_an_anomaly_task_has_a_threshold_for_each_rung(trained: Callable[[str], Path]) -> None:
+    facts = json.loads((trained("bearing") / "quantize.json").read_text())
+    assert set(facts["task"]["threshold"]) == {"float", "pruned", "int8"}
+    for rung, figures in facts["metrics"].items():
+        assert figures["threshold"] == facts["task"]["threshold"][rung]
+        assert figures["false_alarm_rate"] <= 0.10
+        assert figures["detection_rate"] >= 0.95
+
+
+def test_says_which_stage_is_missing(tiny_project: Path) -> None:
+    with pytest.raises(Problem, match=r"prune\.json: does not exist yet") as caught:
+        quantize.quantize("tiny")
+    assert caught.value.hint == "run: python -m pipeline.prune tiny"
+
+
+def test_names_every_tensor_that_is_not_an_integer() -> None:
+    kinds = {"a": "int8", "b": "float32", "c": "int32", "d": "float16"}
+    graph = Graph(tuple(Tensor(name, (1,), kind) for name, kind in kinds.items()), (), (), ())
+    with pytest.raises(Problem, match="watch: 2 tensors are not int8 or int32: b is float32, d is float16"):
+        quantize.check_integer(graph, "watch")

@@ -1,0 +1,79 @@
+"""Loading models/<name>/model.py."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline.problem import Problem, Problems
+from pipeline.spec import load_model
+
+
+def rewrite(root: Path, old: str, new: str) -> None:
+    path = root / "models" / "tiny" / "model.py"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def test_loads_a_model_by_its_folder_name(tiny_project: Path) -> None:
+    source = load_model("tiny")
+    assert (source.name, source.spec.task, source.path) == (
+        "tiny",
+        "classification",
+        tiny_project / "models/tiny/model.py",
+    )
+    assert source.augment is not None
+
+
+def test_loading_a_model_does_not_import_tensorflow(tiny_project: Path) -> None:
+    code = (
+        "import sys; from pipeline.spec import load_model; load_model('tiny'); assert 'tensorflow' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(Path(__file__).parents[1])})
+
+
+def test_names_the_nearest_model_for_an_unknown_one(tiny_project: Path) -> None:
+    with pytest.raises(Problem, match="there is no model tinny") as caught:
+        load_model("tinny")
+    assert caught.value.hint == "did you mean tiny?"
+
+
+def test_names_every_missing_piece_at_once(tiny_project: Path) -> None:
+    rewrite(tiny_project, "def windows", "def other_windows")
+    rewrite(tiny_project, "SPEC =", "FACTS =")
+    with pytest.raises(Problems, match=r"does not define SPEC.*does not define windows") as caught:
+        load_model("tiny")
+    assert caught.value.lines()[1] == "  hint: add: SPEC = pipeline.spec.Model(...)"
+
+
+def test_says_when_spec_is_something_else(tiny_project: Path) -> None:
+    rewrite(tiny_project, "SPEC = Model(", "SPEC = dict(")
+    with pytest.raises(Problem, match="SPEC is a dict, not a Model"):
+        load_model("tiny")
+
+
+def test_says_which_line_is_not_python(tiny_project: Path) -> None:
+    rewrite(tiny_project, "SPEC = Model(", "SPEC = = Model(")
+    with pytest.raises(Problem, match=r"model\.py:8: is not valid Python"):
+        load_model("tiny")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("import numpy as np", "import nunpy as np", "No module named 'nunpy'"),
+        ("sparsity=0.5", "sparseness=0.5", "unexpected keyword argument 'sparseness'"),
+        ("sparsity=0.5", "sparsity=5", "sparsity is 5, not a share below 1"),
+        ('task="classification"', 'task="regression"', "task is regression, not classification or anomaly"),
+        ('("slow", "fast")', '("slow",)', "labels are 1, two or more are needed"),
+        ('"accuracy", minimum', '"auc", minimum', "the limit's metric is auc, classification has accuracy, macro_f1"),
+    ],
+)
+def test_says_why_a_model_cannot_be_loaded(tiny_project: Path, old: str, new: str, said: str) -> None:
+    rewrite(tiny_project, old, new)
+    with pytest.raises(Problem, match=f"cannot be loaded: .*{said}"):
+        load_model("tiny")
