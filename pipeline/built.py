@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import files
+from pipeline import files, metrics, words
 from pipeline.board import Board, load_board
 from pipeline.problem import EXIT_DEVICE, Problem, raise_all
 from pipeline.wire import Info
@@ -98,6 +98,18 @@ def _check(folder: Path, quantize: Any, reference: Mapping[str, NDArray[Any]], m
     wrong += [key for key in _REFERENCE if len(reference[key]) != count]
     if wrong or not count:
         what = f"does not fit quantize.json: {', '.join(wrong) or 'it holds no windows'}"
+        raise Problem(folder / "reference.npz", what, hint)
+    _check_outputs(folder, quantize, reference, hint)
+
+
+def _check_outputs(folder: Path, quantize: Any, reference: Mapping[str, NDArray[Any]], hint: str) -> None:
+    """The outputs score what quantize.json says: else they are another model's, and the board would be blamed."""
+    name = quantize["limits"]["metric"]
+    inputs, outputs = (metrics.dequantize(reference[f"{edge}s"], quantize[edge]) for edge in ("input", "output"))
+    found = metrics.score(quantize["task"], outputs, reference["labels"], inputs)[name]
+    noted = quantize["metrics"]["int8"][name]
+    if abs(found - noted) > 1e-6:
+        what = f"is not of the model in quantize.json: its {words.plain(name)} is {found:.4f}, not {noted:.4f}"
         raise Problem(folder / "reference.npz", what, hint)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.problem import EXIT_DEVICE, Problem, did_you_mean
 
-WRITE_SECONDS = 60.0  # an emulated UART may take 5 kB/s
+READ_SECONDS = 0.05  # how long pyserial's own read waits, where it is used (rfc2217://)
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def open_port(name: str, settings: Settings) -> Any:
     try:
         port = serial.serial_for_url(name, do_not_open=True)
         port.baudrate, port.dtr, port.rts = settings.baud, settings.dtr, settings.rts
-        port.timeout, port.write_timeout = 0.05, WRITE_SECONDS
+        port.timeout = READ_SECONDS
         port.exclusive = True
         port.open()
     except ValueError as error:
