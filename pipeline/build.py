@@ -93,7 +93,7 @@ def _compile(firmware: Firmware, sources: Sequence[Path]) -> dict[Path, Path]:
         target = firmware.folder / "objects" / source.with_suffix(".o")
         (firmware.root / target).parent.mkdir(parents=True, exist_ok=True)
         argv = [firmware.compiler.command, *flags, "-c", str(source), "-o", str(target)]
-        return target, subprocess.run(argv, cwd=firmware.root, capture_output=True, text=True, check=False)
+        return target, _run(argv, firmware.root)
 
     objects, failed = {}, []
     title = f"compile {firmware.name} for {firmware.board.name}"
@@ -128,8 +128,13 @@ def compile_flags(firmware: Firmware) -> list[str]:
 
 def compiler_version(compiler: Compiler) -> str:
     """The compiler's own version, such as 12.2.0."""
-    argv = [compiler.command, "-dumpfullversion", "-dumpversion"]
-    return subprocess.run(argv, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+    return _run([compiler.command, "-dumpfullversion", "-dumpversion"], None).stdout.strip() or "unknown"
+
+
+def _run(argv: Sequence[str], folder: Path | None) -> subprocess.CompletedProcess[str]:
+    """Run a compiler or linker; in English, because what it says is read here too."""
+    english = {**os.environ, "LC_ALL": "C"}
+    return subprocess.run(argv, cwd=folder, env=english, capture_output=True, text=True, check=False)
 
 
 def _link(firmware: Firmware, port: str, objects: Sequence[Path]) -> Path:
@@ -142,7 +147,7 @@ def _link(firmware: Firmware, port: str, objects: Sequence[Path]) -> Path:
         limits = (f"-Wl,--defsym=board_{kind}_bytes={getattr(board, f'{kind}_bytes')}" for kind in ("flash", "ram"))
         argv += ["-nostartfiles", *limits, f"-Wl,-T,{script}"]
     argv += [*map(str, objects), *board.build.link_flags, "-o", str(elf)]
-    done = subprocess.run(argv, cwd=root, capture_output=True, text=True, check=False)
+    done = _run(argv, root)
     if done.returncode != 0:
         raise_all(overflows(firmware.name, board, done.stdout))
         say(done.stderr.rstrip())

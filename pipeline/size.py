@@ -39,7 +39,7 @@ def measure(elf: Path, image: Path | None, plan: dict[str, Any]) -> Size:
                 continue
             size = section["sh_size"]
             content += size if section["sh_type"] != "SHT_NOBITS" else 0
-            ram += size if section["sh_flags"] & SH_FLAGS.SHF_WRITE else 0
+            ram += size if section["sh_flags"] & SH_FLAGS.SHF_WRITE or section.name == ".data" else 0
             stack += size if section.name == ".stack" else 0
     return Size(
         flash=image.stat().st_size if image else content,

@@ -1,0 +1,171 @@
+"""Board files: read strictly, all problems of a file at once, near names as hints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import echo
+import pytest
+
+from pipeline import board
+from pipeline.board import load_board
+from pipeline.problem import EXIT_USER, Problem, Problems
+
+Edit = Callable[[str], str]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    echo.make_project(tmp_path, "host")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def edit(project: Path, old: str, new: str, name: str = "esp32") -> None:
+    path = project / "boards" / f"{name}.toml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def said(name: str = "esp32") -> list[str]:
+    """The lines of the error that loading the board gives."""
+    with pytest.raises((Problem, Problems)) as caught:
+        load_board(name)
+    assert caught.value.code == EXIT_USER
+    return caught.value.lines()
+
+
+@pytest.mark.parametrize("name", board.board_names())
+def test_every_board_of_this_project_loads(name: str) -> None:
+    assert load_board(name).name == name
+
+
+def test_the_three_boards_are_what_their_files_say() -> None:
+    esp32, m4, host = load_board("esp32"), load_board("cortex-m4"), load_board("host")
+    assert (esp32.port, esp32.core, esp32.ram_bytes) == ("esp32", "xtensa-lx6", 192 * 1024)
+    assert [each.command for each in esp32.build.compilers] == ["xtensa-esp32-elf-gcc", "xtensa-lx106-elf-gcc"]
+    assert esp32.emulator and esp32.emulator.port == "xtensa_sim"
+    assert m4.emulator and (m4.emulator.port, m4.emulator.clock.kind) == ("mps2", "instructions")
+    assert host.emulator and (host.upload, host.emulator.clock.kind) == (None, "microseconds")
+
+
+def test_an_unknown_board_names_the_nearest(project: Path) -> None:
+    assert said("esp23") == ["error: boards: there is no board esp23", "  hint: did you mean esp32?"]
+
+
+def test_a_file_that_is_not_toml_names_the_line(project: Path) -> None:
+    edit(project, 'chip = "ESP32"', "chip = ESP32")
+    assert said()[0].startswith("error: boards/esp32.toml: is not TOML: ")
+    assert "line 2" in said()[0]
+
+
+def test_all_problems_of_a_file_are_said_at_once_with_near_names(project: Path) -> None:
+    edit(project, "ram_bytes", "ram_byte")
+    edit(project, "baud = ", "bauds = ")
+    edit(project, 'chip = "ESP32"', "chip = 32")
+    assert sorted(line for line in said() if line.startswith("error")) == [
+        "error: boards/esp32.toml: [serial] has no key bauds",
+        "error: boards/esp32.toml: [serial] lacks baud",
+        "error: boards/esp32.toml: chip must be text, not 32",
+        "error: boards/esp32.toml: has no key ram_byte",
+        "error: boards/esp32.toml: lacks ram_bytes",
+    ]
+    assert "  hint: did you mean baud?" in said()
+    assert "  hint: did you mean ram_bytes?" in said()
+
+
+def test_a_lacking_section_is_named(project: Path) -> None:
+    path = project / "boards" / "esp32.toml"
+    text = path.read_text()
+    start = text.index("[serial]")
+    path.write_text(text[:start] + text[text.index("# shift=10") :])
+    assert said() == ["error: boards/esp32.toml: lacks serial"]
+
+
+def test_a_name_key_is_refused_because_the_file_has_one(project: Path) -> None:
+    edit(project, "chip =", 'name = "x"\nchip =')
+    assert said() == ["error: boards/esp32.toml: has no key name", "  hint: the name is the file's"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        ("flash_bytes = 4_194_304", 'flash_bytes = "4M"', "flash_bytes must be a whole number, not '4M'"),
+        ("flash_bytes = 4_194_304", "flash_bytes = true", "flash_bytes must be a whole number, not True"),
+        ("dtr = false", "dtr = 0", "serial.dtr must be true or false, not 0"),
+        ("settle_seconds = 0.5", 'settle_seconds = "a"', "serial.settle_seconds must be a number, not 'a'"),
+        ('link_flags = ["-nostdlib"]', 'link_flags = "-nostdlib"', "build.link_flags must be a list, not '-nostdlib'"),
+        ('link_flags = ["-nostdlib"]', "link_flags = [1]", "build.link_flags must be text, not 1"),
+        ('{ kind = "instructions", ticks_per_unit = 40.96 }', "3", "emulator.clock must be a table, not 3"),
+        ("clock_hz = 40_000_000", "clock_hz = 0", "clock_hz is 0, not above 0"),
+        ("ram_bytes = 196_608", "ram_bytes = -1", "ram_bytes is -1, not above 0"),
+        ("arena_bytes = 131_072", "arena_bytes = 196_609", "arena_bytes 196609 is more than ram_bytes 196608"),
+        ("baud = 115_200", "baud = 0", "[serial] baud must be above 0 and settle_seconds not below"),
+        ("ticks_per_unit = 40.96", "ticks_per_unit = 0", "[emulator.clock] ticks_per_unit must be above 0"),
+        ('"instructions"', '"instruction"', "[emulator.clock] there is no kind instruction"),
+        ('port = "esp32"', 'port = "esp23"', "there is no port esp23 in firmware/ports"),
+        ('port = "xtensa_sim"', 'port = "xtensa"', "there is no port xtensa in firmware/ports"),
+    ],
+)
+def test_a_wrong_value_is_said(project: Path, old: str, new: str, what: str) -> None:
+    edit(project, old, new)
+    assert f"error: boards/esp32.toml: {what}" in said()
+
+
+def test_a_wrong_kind_of_clock_names_the_nearest(project: Path) -> None:
+    edit(project, '"instructions"', '"instruction"')
+    assert said()[1] == "  hint: did you mean instructions?"
+
+
+def test_an_emulator_without_a_command_is_refused(project: Path) -> None:
+    edit(project, 'command = ["{elf}"]', "command = []", "host")
+    assert said("host") == ["error: boards/host.toml: [emulator] command is empty"]
+
+
+def test_a_board_without_compilers_is_refused(project: Path) -> None:
+    path = project / "boards" / "host.toml"
+    text = path.read_text()
+    path.write_text(text[: text.index("[[build.comp")] + "compilers = []\n" + text[text.index("[serial]") :])
+    assert said("host") == ["error: boards/host.toml: [build] compilers is empty"]
+
+
+def test_an_upload_without_an_image_is_refused(project: Path) -> None:
+    edit(project, "[serial]", '[upload]\ncommand = ["x"]\n\n[serial]', "host")
+    assert said("host") == ["error: boards/host.toml: [upload] needs an [image] to write"]
+
+
+def test_a_new_board_is_one_file(project: Path) -> None:
+    (project / "boards" / "mine.toml").write_text((project / "boards" / "esp32.toml").read_text())
+    assert load_board("mine").chip == "ESP32"
+    assert "mine" in board.board_names()
+
+
+def test_the_table_shows_every_board_its_tools_and_its_fidelity(capsys: pytest.CaptureFixture[str]) -> None:
+    assert board.main([]) == 0
+    table = capsys.readouterr().out
+    for name in board.board_names():
+        assert f"\n{name}" in f"\n{table}"
+    esp32 = table[table.index("\nesp32") :]
+    assert "ESP32, xtensa-lx6, 192 KB RAM, 4096 KB flash, port esp32" in table
+    assert "QEMU xtensa sim, lx106 core" in esp32
+    assert "is not faithful to  UART0" in esp32
+
+
+def test_the_table_says_what_to_install(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert board.main(["esp32"]) == 0
+    table = capsys.readouterr().out
+    assert "compiler  not found (install gcc-xtensa-lx106 picolibc-xtensa-lx106-elf)" in table
+    assert "QEMU xtensa sim, lx106 core not found (install qemu-system-misc)" in table
+
+
+def test_json_is_for_a_machine(capsys: pytest.CaptureFixture[str]) -> None:
+    assert board.main(["--json", "host"]) == 0
+    (facts,) = json.loads(capsys.readouterr().out)
+    assert (facts["name"], facts["ram_bytes"], facts["emulator"]["port"]) == ("host", 262144, "host")
+    assert facts["found"]["compiler"] in ("gcc", "clang")
