@@ -132,16 +132,16 @@ def make_windows(name: str) -> Path:
     for side_name, side in splits.sides().items():
         arrays[f"x_{side_name}"] = ((side.x - mean) / scale).astype(np.float32)
         arrays[f"y_{side_name}"], arrays[f"g_{side_name}"] = side.y, side.g
-    path = build_dir(name) / "windows.npz"
-    write_json(build_dir(name) / "windows.json", _describe(source, splits, mean, scale))
-    write_arrays(path, arrays)
+    path = build_dir(name) / "windows.json"
+    write_arrays(path.with_suffix(".npz"), arrays)
+    write_json(path, _describe(source, splits, mean, scale))
     return path
 
 
 def current_windows(name: str) -> tuple[Arrays, dict[str, Any]]:
     """The arrays and facts of build/<name>/windows.*, made first when missing or older than what they come from."""
-    path, facts = build_dir(name) / "windows.npz", build_dir(name) / "windows.json"
-    if not path.exists() or not facts.exists() or path.stat().st_mtime < _newest(name):
+    arrays, facts = build_dir(name) / "windows.npz", build_dir(name) / "windows.json"
+    if not arrays.exists() or not facts.exists() or facts.stat().st_mtime < _newest(name):
         make_windows(name)
     return read_windows(name)
 

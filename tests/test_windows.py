@@ -83,7 +83,7 @@ def test_an_anomaly_model_needs_normal_training_and_calibration_windows(tiny_pro
 
 def test_cuts_again_only_when_a_source_is_newer(tiny_project: Path) -> None:
     windows.current_windows("tiny")
-    made = tiny_project / "build/tiny/windows.npz"
+    made = tiny_project / "build/tiny/windows.json"
     os.utime(made, ns=(1, 2**62))  # far in the future
     first = made.stat().st_mtime_ns
     windows.current_windows("tiny")
