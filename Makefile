@@ -98,7 +98,7 @@ $(FIRMWARE)/size.json: $(FIRMWARE)/plan.json $(wildcard boards/$(board).toml) $(
 # Names are checked before an hour is spent on them.
 .PHONY: check
 check: | .venv/ready
-	@$(STAGE).check --name $(name) --board $(board) --runtime $(runtime)
+	@$(STAGE) $(name) --board $(board) --runtime $(runtime) --check
 
 model: check
 	@$(MAKE) --no-print-directory $(FIRMWARE)/size.json

@@ -123,9 +123,9 @@ def _arena_tensors(plan: Plan) -> list[dict[str, Any]]:
 
 
 def _arrays(step: Step, prefix: str) -> list[dict[str, Any]]:
-    """The constant arrays of a step, flat in C with their shape in a comment."""
+    """The constant arrays of a step, flat in C with their shape as a product."""
     return [
-        {"name": f"{prefix}_{step.name}_{name}", "ctype": CTYPES[str(value.dtype)], "count": value.size,
+        {"name": f"{prefix}_{step.name}_{name}", "ctype": CTYPES[str(value.dtype)],
          "shape": value.shape, "rows": _rows(value.reshape(-1))}
         for name, value in step.call.fields.items()
         if isinstance(value, np.ndarray)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
+from pipeline.evaluate import evaluate
 from pipeline.flatbuffer import read
-from pipeline.graph import Graph
+from pipeline.graph import Graph, Node
 from pipeline.ops.base import Op, known_ops
 from pipeline.problem import Problem, raise_all
 
@@ -19,15 +22,42 @@ def import_model(content: bytes, where: Path | str) -> Graph:
 
 
 def operators(graph: Graph, where: Path | str) -> tuple[Op, ...]:
-    """One Op per node; all the problems of all the nodes at once."""
+    """One Op per node, proven to fit together; all the problems of all the nodes at once."""
     made, problems = [], []
     for node in graph.nodes:
         try:
-            made.append(known_ops()[node.op].from_node(node, graph))
+            made.append(_operator(node, graph))
         except Problem as problem:
             problems.append(Problem(f"{where}: {problem.where}", problem.what, problem.hint))
     raise_all(problems)
+    _prove(graph, tuple(made), where)
     return tuple(made)
+
+
+DAMAGE = (KeyError, IndexError, ValueError, TypeError, AssertionError, ArithmeticError, MemoryError)  # of shapes and options that lie
+
+
+def _operator(node: Node, graph: Graph) -> Op:
+    try:
+        return known_ops()[node.op].from_node(node, graph)
+    except DAMAGE as error:
+        raise Problem(graph.label(node), f"has options or shapes that do not belong together ({type(error).__name__}: "
+                      f"{error})", "the file is damaged: convert it again") from error  # fmt: skip
+
+
+def _prove(graph: Graph, ops: tuple[Op, ...], where: Path | str) -> None:
+    """Run one window of zeros: every operator must make the shape that the file declares, for the C trusts it."""
+    try:
+        values = evaluate(graph, ops, np.zeros(graph.tensors[graph.inputs[0]].shape, np.int8))
+        wrong = [i for i, value in values.items() if value.shape != graph.tensors[i].shape]
+        missing = [i for i in graph.outputs if i not in values]
+    except DAMAGE as error:
+        raise Problem(where, f"has shapes that do not belong together ({type(error).__name__}: {error})",
+                      "the file is damaged: convert it again") from error  # fmt: skip
+    raise_all([
+        Problem(where, f"tensor {graph.tensors[i].name} is declared {list(graph.tensors[i].shape)}, but its operator makes "
+                f"{list(values[i].shape)}", "the file is damaged: convert it again") for i in wrong
+    ] + [Problem(where, f"nothing makes its output {graph.tensors[i].name}", "the file is damaged") for i in missing])  # fmt: skip
 
 
 def peel_edges(graph: Graph) -> Graph:

@@ -100,6 +100,13 @@ def _steps(graph: Graph, ops: Sequence[Op], alias: Mapping[int, int]) -> tuple[S
 
 LAYER_OPS = ("Conv2D", "Conv1D", "depthwise", "MatMul")  # what TensorFlow calls the op inside a layer with weights
 
+# Words that mean something else in the generated function: C's own, its parameters, its tensors, the kernels.
+TAKEN = re.compile(
+    r"auto|break|case|char|const|continue|default|do|double|else|enum|extern|float|for|goto|if|inline|int|long|register|"
+    r"restrict|return|short|signed|sizeof|static|struct|switch|typedef|union|unsigned|void|volatile|while|bool|true|false|"
+    r"input|output|arena|t\d+|u?int(8|16|32|64)_t|nn_.*"
+)
+
 
 def layer_path(graph: Graph, node: Node) -> list[str]:
     """The Keras layer behind a node, such as [rehab, conv1], read from the names that the converter leaves; or []."""
@@ -116,8 +123,10 @@ def _paths(tensor: Tensor) -> list[list[str]]:
 
 def c_name(path: Sequence[str], op: str) -> str:
     """A C identifier for the last name of a layer's path; the operator's own name where there is none."""
-    word = re.sub(r"\W+", "_", path[-1]).strip("_").lower() if path else ""
-    return word if word and not word[0].isdigit() else op.lower()
+    word = re.sub(r"\W+", "_", path[-1], flags=re.ASCII).strip("_").lower() if path else ""
+    if not word or word[0].isdigit():
+        return op.lower()
+    return f"{word}_layer" if TAKEN.fullmatch(word) else word
 
 
 def _unique(name: str, taken: set[str]) -> str:

@@ -47,7 +47,12 @@ def weighted(node: Node, graph: Graph, channels: int) -> Weighted:
     if w.dtype != "int8" or w.quant is None or any(w.quant.zero_point):
         raise Problem(graph.label(node), f"its weights are not symmetric int8 but {w.dtype}",
                       "convert with full integer quantization: python -m pipeline.quantize")  # fmt: skip
-    pairs = [quantize_multiplier(real) for real in _effective_scales(node, x, w, y)]
+    reals = _effective_scales(node, x, w, y)
+    if len(reals) not in (1, channels):
+        raise Problem(graph.label(node), f"has {len(reals)} weight scales for {channels} channels", "the file is damaged")
+    pairs = [quantize_multiplier(real) for real in reals]
+    if node.op != "FULLY_CONNECTED":
+        pairs = pairs * (channels // len(pairs))  # one scale for all: the kernel reads one per channel
     assert w.data is not None
     return Weighted(
         weights=w.data,
@@ -77,4 +82,6 @@ def _bias(node: Node, graph: Graph, channels: int) -> NDArray[np.int32]:
     bias = need_constant(node, graph, 2, "biases")
     if bias.dtype != "int32" or bias.data is None:
         raise Problem(graph.label(node), f"its biases are {bias.dtype}, not int32")
-    return bias.data
+    if bias.count != channels:
+        raise Problem(graph.label(node), f"has {bias.count} biases for {channels} channels", "the file is damaged")
+    return bias.data.reshape(channels)

@@ -1,0 +1,48 @@
+"""The whole line: `python -m pipeline NAME --board BOARD`. `make` runs the same stages, only those that are stale."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+
+from pipeline.build import firmware
+from pipeline.problem import run
+from pipeline.progress import say
+
+
+def line(name: str, board: str, runtime: str) -> list[list[str]]:
+    """The stages in order, each as the words after `python -m`. Each is a process: TensorFlow stays out of the later ones."""
+    target = ["--board", board, "--runtime", runtime]
+    return [
+        ["pipeline.windows", name],
+        ["pipeline.train", name],
+        ["pipeline.prune", name],
+        ["pipeline.quantize", name],
+        ["pipeline.generate", name, *target],
+        ["pipeline.build", name, *target],
+        ["pipeline.hil", "--name", name, *target],
+    ]
+
+
+def main(argv: list[str]) -> int:
+    """Run every stage; the first that fails ends the line with its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline", description=__doc__)
+    parser.add_argument("name", metavar="NAME", help="the model, models/NAME")
+    parser.add_argument("--board", default="esp32", metavar="B", help="the board, boards/B.toml (default: esp32)")
+    parser.add_argument("--runtime", default="compiled", metavar="R", help="firmware/runtimes/R (default: compiled)")
+    parser.add_argument("--check", action="store_true", help="only see that model, board, runtime and compiler are there")
+    options = parser.parse_args(argv)
+    firmware(options.name, options.board, options.runtime)
+    if options.check:
+        return 0
+    for stage in line(options.name, options.board, options.runtime):
+        say(f"# python -m {' '.join(stage)}")
+        done = subprocess.run([sys.executable, "-m", *stage], check=False)
+        if done.returncode != 0:
+            return done.returncode
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)

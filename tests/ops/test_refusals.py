@@ -1,0 +1,118 @@
+"""Every operator refuses what its kernel cannot do, with the node's number and name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.graph import Graph, Quant, Tensor
+from pipeline.importer import operators
+from pipeline.ops import cases
+from pipeline.ops.base import known_ops, op
+from pipeline.problem import Problem, Problems
+
+RNG = np.random.default_rng(3)
+
+
+def first(name: str) -> Graph:
+    return next(iter(known_ops()[name].cases(np.random.default_rng(5))))
+
+
+def with_tensor(graph: Graph, index: int, **change: Any) -> Graph:
+    tensors = list(graph.tensors)
+    tensors[index] = replace(tensors[index], **change)
+    return replace(graph, tensors=tuple(tensors))
+
+
+def with_options(graph: Graph, **options: Any) -> Graph:
+    node = graph.nodes[0]
+    return replace(graph, nodes=(replace(node, options={**node.options, **options}),))
+
+
+def grouped() -> Graph:
+    graph = first("CONV_2D")
+    x = graph.tensors[0]
+    return with_tensor(graph, 0, shape=(*x.shape[:3], x.shape[3] * 2))
+
+
+OTHER = Quant((0.5,), (3,))
+LONG = (1,) * 5
+REFUSALS: dict[str, tuple[Graph, str]] = {
+    "a float activation": (with_tensor(first("CONV_2D"), 0, dtype="float32", quant=None), "is float32, not quantized int8"),
+    "per-channel activations": (with_tensor(first("RELU"), 0, quant=Quant((0.1, 0.2), (0, 0))), "has per-channel scales"),
+    "weights that are not constant": (with_tensor(first("CONV_2D"), 1, data=None), "its weights are not constant"),
+    "weights with a zero point": (with_tensor(first("FULLY_CONNECTED"), 1, quant=Quant((0.1,), (7,))), "not symmetric int8"),
+    "biases of another type": (with_tensor(first("CONV_2D"), 2, dtype="int64"), "its biases are int64, not int32"),
+    "too few biases": (with_tensor(first("CONV_2D"), 2, shape=(1,)), "has 1 biases for"),
+    "too few weight scales": (with_tensor(first("CONV_2D"), 1, quant=Quant((0.1, 0.2), (0, 0))), "has 2 weight scales for"),
+    "options of another operator": (
+        replace(first("MAX_POOL_2D"), nodes=(replace(first("MAX_POOL_2D").nodes[0], options={}),)), "do not belong together"),
+    "grouped convolution": (grouped(), "is grouped"),
+    "an activation without kernel": (with_options(first("CONV_2D"), fused_activation_function=4), "TANH has no kernel"),
+    "shuffled weights": (with_options(first("FULLY_CONNECTED"), weights_format=1), "shuffled format"),
+    "a pool that rescales": (with_tensor(first("MAX_POOL_2D"), 1, quant=OTHER), "are quantized differently"),
+    "a reshape that changes the count": (with_tensor(first("RESHAPE"), 2, shape=(1, 25)), "makes 25 values out of 24"),
+    "scattered axes": (
+        cases.one_node("MEAN", [cases.activation(RNG, (1, 3, 4, 5), "x"), cases.constant("axes", (1, 3))],
+                       cases.activation(RNG, (1, 4), "y"), "ReducerOptions", keep_dims=False), "not side by side"),
+    "softmax with another output": (with_tensor(first("SOFTMAX"), 1, quant=OTHER), "softmax must have 1/256 and -128"),
+    "softmax of a tiny scale": (with_tensor(first("SOFTMAX"), 0, quant=Quant((1e-9,), (0,))), "too small"),
+    "logistic with another output": (with_tensor(first("LOGISTIC"), 1, quant=OTHER), "logistic must have 1/256 and -128"),
+    "adding five axes": (
+        cases.one_node("ADD", [cases.activation(RNG, LONG, "a"), cases.activation(RNG, LONG, "b")],
+                       cases.activation(RNG, LONG, "y"), "AddOptions", fused_activation_function=0), "adds tensors of 5 axes"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", sorted(REFUSALS))
+def test_refuses(what: str) -> None:
+    graph, words = REFUSALS[what]
+    with pytest.raises(Problem) as caught:
+        operators(graph, "m.tflite")
+    assert words in "\n".join(caught.value.lines())
+    assert caught.value.where == f"m.tflite: #0 {graph.nodes[0].op}"
+
+
+def test_refuses_shapes_that_lie_before_the_c_trusts_them() -> None:
+    graph = first("FULLY_CONNECTED")
+    longer = with_tensor(graph, graph.outputs[0], shape=(*graph.tensors[graph.outputs[0]].shape[:-1], 1, 12))
+    with pytest.raises((Problem, Problems), match="is declared|do not belong together|biases for"):
+        operators(longer, "m.tflite")
+    relu = first("RELU")
+    with pytest.raises(Problem, match=r"tensor output is declared \[1, 300\], but its operator makes \[1, 256\]"):
+        operators(with_tensor(relu, 1, shape=(1, 300)), "m.tflite")
+    with pytest.raises(Problem, match="nothing makes its output"):
+        operators(replace(relu, nodes=()), "m.tflite")
+    add = cases.one_node("ADD", [cases.activation(RNG, (1, 3), "a"), cases.activation(RNG, (1, 4), "b")],
+                         cases.activation(RNG, (1, 4), "y"), "AddOptions", fused_activation_function=0)  # fmt: skip
+    with pytest.raises(Problem, match="do not belong together"):
+        operators(add, "m.tflite")
+
+
+def test_shows_the_problems_of_all_operators_at_once() -> None:
+    x = replace(cases.activation(RNG, (1, 4), "x"), dtype="int16")
+    graph = cases.two_nodes("QUANTIZE", "RELU", [x, x, x], ((0,), (1,)), "QuantizeOptions")
+    with pytest.raises(Problems) as caught:
+        operators(graph, "m.tflite")
+    assert [problem.where for problem in caught.value.problems] == ["m.tflite: #0 QUANTIZE", "m.tflite: #1 RELU"]
+
+
+def test_refuses_a_second_module_for_one_operator() -> None:
+    known_ops()
+    with pytest.raises(ValueError, match=r"CONV_2D is both pipeline.ops.conv_2d and"):
+
+        @op("CONV_2D")
+        class Another:
+            pass
+
+
+def test_every_operator_is_found_without_a_list() -> None:
+    assert {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "MEAN", "SOFTMAX", "RESHAPE"} <= set(known_ops())
+
+
+def test_a_tensor_reports_its_own_figures() -> None:
+    tensor = Tensor("x", (1, 2, 3), "int8", Quant((0.5,), (-3,)))
+    assert (tensor.count, tensor.scale, tensor.zero_point) == (6, 0.5, -3)
