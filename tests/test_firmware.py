@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import struct
 import subprocess
 import zlib
@@ -108,17 +109,27 @@ def test_no_garbage_keeps_it_from_answering_the_next_good_frame(line: Line) -> N
         assert answer[:2] == (RESULT, seq)
 
 
-def test_an_emulator_counts_the_same_instructions_for_the_same_work(board: tuple[Board, Path]) -> None:
-    emulator = board[0].emulator
-    assert emulator
-    counts = set()
+@pytest.mark.parametrize("name", ["cortex-m4", "esp32"])
+def test_an_emulators_clock_counts_instructions_exactly(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = echo.make_project(tmp_path, name)
+    shutil.copytree(echo.FIXTURES / "counting_runtime", tmp_path / "firmware" / "runtimes" / "counting")
+    counting = folder.rename(folder.with_name(f"{name}-counting"))
+    monkeypatch.chdir(tmp_path)
+    assert build.main(["echo", "--board", name, "--runtime", "counting"]) == 0
+    board = load_board(name)
+    assert board.emulator
+    overheads = set()
     for _ in range(2):
-        with emulate(*board) as path:
+        with emulate(board, counting) as path:
             line = Line(path)
-            for seq in range(20):
-                ticks = struct.unpack_from("<I", line.ask(frame(RUN, seq, WINDOW))[2])[0]
-                counts.add(round(ticks / emulator.clock.ticks_per_unit))
-    assert len(counts) == 1 or emulator.clock.kind == "microseconds"
+            for seq, turns in enumerate((1, 2, 1000, 100_000, 10_000_000)):
+                _, _, body = line.ask(frame(RUN, seq, struct.pack("<I", turns) + bytes(20)))
+                instructions = struct.unpack_from("<I", body)[0] / board.emulator.clock.ticks_per_unit
+                assert abs(instructions - round(instructions)) < 0.4
+                overheads.add(round(instructions) - 2 * turns)
+    assert len(overheads) == 1
 
 
 @pytest.mark.parametrize("compiler", CORES)

@@ -17,7 +17,7 @@
 #define UART0_FIFO REGISTER(0x3FF40000)
 #define UART0_CLOCK_DIVIDER REGISTER(0x3FF40014) /* sixteenths in bits 23:20 */
 #define UART0_STATUS REGISTER(0x3FF4001C)
-#define UART0_FIFO_WRITE REGISTER(0x60000000) /* the same FIFO: by Espressif's errata, writes by the other way may get lost */
+#define UART0_FIFO_WRITE REGISTER(0x60000000) /* the same: errata, writes by the other way may get lost */
 
 enum { CLOCK_SOURCE_SHIFT = 27 /* 2 bits of RTC_CLOCK; 0: the crystal */ };
 enum { TRANSMIT_COUNT_SHIFT = 16, TRANSMIT_STATE_SHIFT = 24 /* in UART0_STATUS; the receive count is at 0 */ };

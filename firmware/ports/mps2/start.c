@@ -33,8 +33,8 @@ typedef union {
 } vector_t;
 
 __attribute__((section(".vectors"), used)) static const vector_t vectors[16] = {
-    {.stack = stack_top}, {.handler = reset}, {.handler = stop}, {.handler = stop}, {.handler = stop},
-    {.handler = stop},    {.handler = stop},  {.handler = 0},    {.handler = 0},    {.handler = 0},
-    {.handler = 0},       {.handler = stop},  {.handler = stop}, {.handler = 0},    {.handler = stop},
-    {.handler = stop},
+    {.stack = stack_top}, {.handler = reset}, {.handler = stop}, {.handler = stop},
+    {.handler = stop},    {.handler = stop},  {.handler = stop}, {.handler = 0},
+    {.handler = 0},       {.handler = 0},     {.handler = 0},    {.handler = stop},
+    {.handler = stop},    {.handler = 0},     {.handler = stop}, {.handler = stop},
 };
