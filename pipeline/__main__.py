@@ -12,7 +12,7 @@ from pipeline.progress import say
 
 
 def line(name: str, board: str, runtime: str) -> list[list[str]]:
-    """The stages in order, each as the words after `python -m`. Each is a process: TensorFlow stays out of the later ones."""
+    """The stages in order, as the words after `python -m`: each a process, for TensorFlow stays out of later ones."""
     target = ["--board", board, "--runtime", runtime]
     return [
         ["pipeline.windows", name],
@@ -31,7 +31,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("name", metavar="NAME", help="the model, models/NAME")
     parser.add_argument("--board", default="esp32", metavar="B", help="the board, boards/B.toml (default: esp32)")
     parser.add_argument("--runtime", default="compiled", metavar="R", help="firmware/runtimes/R (default: compiled)")
-    parser.add_argument("--check", action="store_true", help="only see that model, board, runtime and compiler are there")
+    parser.add_argument("--check", action="store_true", help="only see that all that is named is there")
     options = parser.parse_args(argv)
     firmware(options.name, options.board, options.runtime)
     if options.check:

@@ -18,7 +18,7 @@ from pipeline.problem import Problem, did_you_mean
 
 
 def project_root() -> Path:
-    """The project's folder: the nearest parent of the working directory with boards/ and models/, else the package's."""
+    """The project: the nearest folder upwards that holds boards/ and models/, else the one this package lies in."""
     for folder in (Path.cwd(), *Path.cwd().parents, Path(__file__).resolve().parents[1]):
         if (folder / "boards").is_dir() and (folder / "models").is_dir():
             return folder

@@ -104,10 +104,10 @@ def one_over_one_plus(x: Ints) -> Ints:
 
 
 def reciprocal(x: int, integer_bits: int) -> tuple[int, int]:
-    """(scale in Q0.31, bits over unit) with 1 / x = scale * 2^-bits for x > 0 in Q(integer_bits) (TFLite GetReciprocal)."""
+    """(scale in Q0.31, bits) with 1 / x = scale * 2^-bits for x > 0 in Q(integer_bits) (TFLite GetReciprocal)."""
     headroom = 32 - int(x).bit_length()
-    fraction = int(wrap32(np.int64(((x << headroom) & 0xFFFFFFFF) - 2**31)))
-    return int(one_over_one_plus(np.int64(fraction))), integer_bits - headroom
+    fraction = ((x << headroom) & 0xFFFFFFFF) - 2**31
+    return int(one_over_one_plus(np.array(fraction, np.int64))), integer_bits - headroom
 
 
 def logistic(x: Ints, integer_bits: int) -> Ints:

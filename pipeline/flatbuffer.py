@@ -47,12 +47,14 @@ def read(content: bytes, where: Path | str = "model.tflite") -> Graph:
     try:
         return _read_model(tflite.Model.GetRootAs(content, 0), content, where)
     except (struct.error, IndexError, AttributeError, TypeError, ValueError, OverflowError, KeyError) as error:
-        raise Problem(where, f"is a broken TFLite file ({type(error).__name__}: {error})", "copy or convert it again") from error
+        what = f"is a broken TFLite file ({type(error).__name__}: {error})"
+        raise Problem(where, what, "copy or convert it again") from error
 
 
 def _read_model(model: Any, content: bytes, where: Path | str) -> Graph:
     if model.SubgraphsLength() != 1:
-        raise Problem(where, f"has {model.SubgraphsLength()} subgraphs", "control flow is not supported: remove If and While")
+        what = f"has {model.SubgraphsLength()} subgraphs"
+        raise Problem(where, what, "control flow is not supported: remove If and While")
     subgraph = model.Subgraphs(0)
     tensors = tuple(_read_tensor(model, subgraph.Tensors(i)) for i in range(subgraph.TensorsLength()))
     nodes = tuple(_read_node(model, subgraph.Operators(i), i) for i in range(subgraph.OperatorsLength()))
@@ -74,11 +76,15 @@ def _check_indices(graph: Graph) -> None:
 def _check_static(subgraph: Any, tensors: tuple[Tensor, ...], where: Path | str) -> None:
     """Every shape is known; a free batch is read as the batch of 1 that TFLite Micro runs."""
     signatures = [_ints(subgraph.Tensors(i).ShapeSignatureAsNumpy()) for i in range(len(tensors))]
-    raise_all([
-        Problem(where, f"tensor {tensor.name} has a dynamic shape {list(shape)}", "fix the batch at 1 when converting")
-        for tensor, shape in zip(tensors, signatures, strict=True)
-        if min(shape[1:], default=0) < 0 or (min(shape[:1], default=0) < 0 and tensor.shape[0] != 1)
-    ])
+    raise_all(
+        [
+            Problem(
+                where, f"tensor {tensor.name} has a dynamic shape {list(shape)}", "fix the batch at 1 when converting"
+            )
+            for tensor, shape in zip(tensors, signatures, strict=True)
+            if min(shape[1:], default=0) < 0 or (min(shape[:1], default=0) < 0 and tensor.shape[0] != 1)
+        ]
+    )
 
 
 def _ints(array: Any) -> tuple[int, ...]:

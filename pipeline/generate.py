@@ -43,7 +43,7 @@ def _environment() -> Any:
 
     loader = jinja2.FileSystemLoader(TEMPLATES)
     return jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-                              keep_trailing_newline=True, autoescape=False)  # noqa: S701 # fmt: skip
+                              keep_trailing_newline=True, autoescape=False, extensions=["jinja2.ext.do"])  # fmt: skip
 
 
 def _view(plan: Plan, content: bytes, model: str) -> dict[str, Any]:
@@ -63,8 +63,7 @@ def _view(plan: Plan, content: bytes, model: str) -> dict[str, Any]:
         "kernels": sorted({step.call.kernel for step in plan.steps}),
         "steps": (steps := [_step(plan, step, prefix) for step in plan.steps]),
         "call_width": max(len(step["call"]) for step in steps),
-        "arena_tensors": (tensors := _arena_tensors(plan)),
-        "tensor_width": max((len(tensor["line"]) for tensor in tensors), default=0),
+        "arena_tensors": _arena_tensors(plan),
         "arrays": [array for step in plan.steps for array in _arrays(step, prefix)],
         "data_bytes": len(content),
         "data_rows": _rows(np.frombuffer(content, np.uint8)),
@@ -79,16 +78,16 @@ def c_prefix(model: str) -> str:
 
 def _edge(tensor: Tensor) -> dict[str, Any]:
     bits = struct.unpack("<I", struct.pack("<f", tensor.scale))[0]
-    return {"bytes": tensor.count, "shape": tensor.shape, "scale": f"{tensor.scale:.9g}", "scale_bits": f"0x{bits:08x}u",
-            "zero_point": tensor.zero_point}  # fmt: skip
+    return {"bytes": tensor.count, "shape": tensor.shape, "scale": f"{tensor.scale:.9g}",
+            "scale_bits": f"0x{bits:08x}u", "zero_point": tensor.zero_point}  # fmt: skip
 
 
 def _step(plan: Plan, step: Step, prefix: str) -> dict[str, Any]:
     fields = [(name, _value(value, f"{prefix}_{step.name}_{name}")) for name, value in step.call.fields.items()]
     operands = [_where(plan, tensor) for tensor in (*step.inputs, step.output)]
     call = f"{step.call.kernel}(&{step.name}, {', '.join(operands)});"
-    return {"struct": step.call.struct, "name": step.name, "op": step.op, "title": _comment(step.title), "fields": fields,
-            "call": call}  # fmt: skip
+    return {"struct": step.call.struct, "name": step.name, "op": step.op, "title": _comment(step.title),
+            "fields": fields, "call": call}  # fmt: skip
 
 
 def _value(value: Field, array: str) -> str:
@@ -115,8 +114,7 @@ def _comment(text: str) -> str:
 def _arena_tensors(plan: Plan) -> list[dict[str, Any]]:
     named = sorted({tensor for step in plan.steps for tensor in (*step.inputs, step.output)})
     return [
-        {"line": f"int8_t *t{i} = (int8_t *)arena + {plan.layout.places[i].offset};",
-         "shape": plan.graph.tensors[i].shape[1:] or (1,)}
+        {"name": f"t{i}", "offset": plan.layout.places[i].offset, "shape": plan.graph.tensors[i].shape[1:] or (1,)}
         for i in named
         if plan.layout.places[i].kind == "arena"
     ]  # fmt: skip
@@ -145,7 +143,7 @@ def _rows(values: NDArray[Any]) -> list[str]:
 
 
 def write(folder: Path, plan: Plan, content: bytes, head: Mapping[str, Any]) -> None:
-    """All generated files into `folder`; a file that would not change keeps its time, so that make does no work twice."""
+    """All generated files into `folder`; a file that would not change keeps its time: make does no work twice."""
     for name, text in sources(plan, content, str(head["model"])).items():
         path = folder / name
         if not path.exists() or path.read_text() != text:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Quant:
-    """Affine quantization, real = scale * (q - zero_point), per tensor (one scale) or along `axis` (one per channel)."""
+    """real = scale * (q - zero_point), per tensor (one scale) or along `axis` (one scale per channel)."""
 
     scale: tuple[float, ...]  # each exactly a float32
     zero_point: tuple[int, ...]

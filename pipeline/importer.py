@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.evaluate import evaluate
 from pipeline.flatbuffer import read
-from pipeline.graph import Graph, Node
+from pipeline.graph import Graph, Node, Tensor
 from pipeline.ops.base import Op, known_ops
 from pipeline.problem import Problem, raise_all
 
@@ -34,15 +34,23 @@ def operators(graph: Graph, where: Path | str) -> tuple[Op, ...]:
     return tuple(made)
 
 
-DAMAGE = (KeyError, IndexError, ValueError, TypeError, AssertionError, ArithmeticError, MemoryError)  # of shapes and options that lie
+DAMAGE = (
+    KeyError,
+    IndexError,
+    ValueError,
+    TypeError,
+    AssertionError,
+    ArithmeticError,
+    MemoryError,
+)  # of shapes and options that lie
 
 
 def _operator(node: Node, graph: Graph) -> Op:
     try:
         return known_ops()[node.op].from_node(node, graph)
     except DAMAGE as error:
-        raise Problem(graph.label(node), f"has options or shapes that do not belong together ({type(error).__name__}: "
-                      f"{error})", "the file is damaged: convert it again") from error  # fmt: skip
+        what = f"has options or shapes that do not belong together ({type(error).__name__}: {error})"
+        raise Problem(graph.label(node), what, "the file is damaged: convert it again") from error
 
 
 def _prove(graph: Graph, ops: tuple[Op, ...], where: Path | str) -> None:
@@ -54,10 +62,13 @@ def _prove(graph: Graph, ops: tuple[Op, ...], where: Path | str) -> None:
     except DAMAGE as error:
         raise Problem(where, f"has shapes that do not belong together ({type(error).__name__}: {error})",
                       "the file is damaged: convert it again") from error  # fmt: skip
-    raise_all([
-        Problem(where, f"tensor {graph.tensors[i].name} is declared {list(graph.tensors[i].shape)}, but its operator makes "
-                f"{list(values[i].shape)}", "the file is damaged: convert it again") for i in wrong
-    ] + [Problem(where, f"nothing makes its output {graph.tensors[i].name}", "the file is damaged") for i in missing])  # fmt: skip
+    again = "the file is damaged: convert it again"
+    raise_all([Problem(where, _declared(graph.tensors[i], values[i].shape), again) for i in wrong])
+    raise_all([Problem(where, f"nothing makes its output {graph.tensors[i].name}", again) for i in missing])
+
+
+def _declared(tensor: Tensor, made: tuple[int, ...]) -> str:
+    return f"tensor {tensor.name} is declared {list(tensor.shape)}, but its operator makes {list(made)}"
 
 
 def peel_edges(graph: Graph) -> Graph:

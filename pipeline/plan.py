@@ -16,7 +16,7 @@ from pipeline.ops.base import Call, Op, activations
 
 @dataclass(frozen=True)
 class Step:
-    """One call of a kernel: activations by tensor index, `name` is its C identifier, `title` the layer's name in the model."""
+    """One call of a kernel: activations by tensor index, `name` its C identifier, `title` the layer's path in Keras."""
 
     index: int
     op: str
@@ -90,11 +90,15 @@ def _steps(graph: Graph, ops: Sequence[Op], alias: Mapping[int, int]) -> tuple[S
             values = graph.tensors[tensor].data
             if values is not None and all(step.output != tensor for step in steps):
                 load = Call("nn_load_s8", "nn_load_t", {"count": values.size, "values": values})
-                steps.append(Step(len(steps), "LOAD", _unique(f"{name}_operand", names), title, load, (), tensor, (), 0))
+                steps.append(
+                    Step(len(steps), "LOAD", _unique(f"{name}_operand", names), title, load, (), tensor, (), 0)
+                )
         if output not in alias:
             call = op.call() or Call("nn_copy_s8", "nn_copy_t", {"count": graph.tensors[output].count})
             in_place = tuple(inputs[slot] for slot in op.in_place)
-            steps.append(Step(len(steps), node.op, _unique(name, names), title, call, inputs, output, in_place, op.macs))
+            steps.append(
+                Step(len(steps), node.op, _unique(name, names), title, call, inputs, output, in_place, op.macs)
+            )
     return tuple(steps)
 
 
@@ -109,7 +113,7 @@ TAKEN = re.compile(
 
 
 def layer_path(graph: Graph, node: Node) -> list[str]:
-    """The Keras layer behind a node, such as [rehab, conv1], read from the names that the converter leaves; or []."""
+    """The Keras layer behind a node, such as [rehab, conv1], as the names that the converter leaves tell it; or []."""
     weights = graph.tensor(node, 1)
     for path in _paths(weights) if weights is not None and weights.data is not None else []:
         if path[-1] in LAYER_OPS and len(path) > 1:
@@ -142,7 +146,8 @@ def plan_json(plan: Plan, **head: Any) -> dict[str, Any]:
     """plan.json: `head` first, then sizes, edges, operators and tensors."""
 
     def edge(tensor: Tensor) -> dict[str, Any]:
-        return {"bytes": tensor.count, "scale": tensor.scale, "zero_point": tensor.zero_point, "shape": list(tensor.shape)}
+        return {"bytes": tensor.count, "shape": list(tensor.shape), "scale": tensor.scale,
+                "zero_point": tensor.zero_point}  # fmt: skip
 
     tensors = plan.graph.tensors
     return {

@@ -58,7 +58,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def run(main: Callable[[list[str]], int]) -> None:
-    """Run a stage's `main(argv) -> exit code` and leave the process; Problems become lines on stderr, not tracebacks."""
+    """Run a stage's `main(argv) -> exit code` and leave the process; Problems become lines, not tracebacks."""
     try:
         code = main(sys.argv[1:])
     except (Problem, Problems) as problem:

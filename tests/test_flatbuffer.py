@@ -74,7 +74,9 @@ def test_refuses_dynamic_shapes_but_reads_a_free_batch_as_one(monkeypatch: pytes
         flatbuffer.read(content)
     monkeypatch.setattr("tflite.Tensor.ShapeSignatureAsNumpy", lambda self: np.array([-1, *self.ShapeAsNumpy()[1:]]))
     graph = conv()
-    only_activations = replace(graph, tensors=(graph.tensors[0], graph.tensors[-1]), nodes=(), inputs=(0,), outputs=(1,))
+    only_activations = replace(
+        graph, tensors=(graph.tensors[0], graph.tensors[-1]), nodes=(), inputs=(0,), outputs=(1,)
+    )
     assert flatbuffer.read(flatbuffer.write(only_activations)).tensors == only_activations.tensors
 
 
@@ -131,5 +133,5 @@ def test_refuses_two_inputs() -> None:
 def test_a_tensor_index_out_of_range_is_a_broken_file() -> None:
     graph = conv()
     for broken in (replace(graph, nodes=(replace(graph.nodes[0], inputs=(0, 1, 99)),)), replace(graph, outputs=(99,))):
-        with pytest.raises(Problem, match="names? a tensor that is not there"):
+        with pytest.raises(Problem, match=r"names? a tensor that is not there"):
             flatbuffer.read(flatbuffer.write(broken))

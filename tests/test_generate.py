@@ -52,7 +52,9 @@ def gesture() -> bytes:
         Node(0, "CONV_2D", (0, 1, 2), (3,), conv),
         Node(1, "ADD", (3, 4), (5,), {"table": "AddOptions", "fused_activation_function": 0}),
         Node(2, "MEAN", (5, 6), (7,), {"table": "ReducerOptions", "keep_dims": False}),
-        Node(3, "FULLY_CONNECTED", (7, 8, -1), (9,), {"table": "FullyConnectedOptions", "fused_activation_function": 0}),
+        Node(
+            3, "FULLY_CONNECTED", (7, 8, -1), (9,), {"table": "FullyConnectedOptions", "fused_activation_function": 0}
+        ),
         Node(4, "SOFTMAX", (9,), (10,), {"table": "SoftmaxOptions", "beta": 1.0}),
     )
     return flatbuffer.write(Graph(tensors, nodes, (0,), (10,)))
@@ -73,7 +75,9 @@ def test_prints_the_golden_c(name: str) -> None:
     text, golden = generated()[name], GOLDEN / name
     if os.environ.get("ACCEPT_GOLDEN"):
         golden.write_text(text)
-    difference = difflib.unified_diff(golden.read_text().splitlines(), text.splitlines(), str(golden), "now", lineterm="")
+    difference = difflib.unified_diff(
+        golden.read_text().splitlines(), text.splitlines(), str(golden), "now", lineterm=""
+    )
     assert not (lines := list(difference)), "\n".join([*lines, "accept it with: ACCEPT_GOLDEN=1 make test"])
 
 
@@ -94,7 +98,11 @@ def test_is_stable_under_clang_format(tmp_path: Path) -> None:
     (tmp_path / ".clang-format").write_text((ROOT / ".clang-format").read_text())
     for name, text in generated().items():
         (tmp_path / name).write_text(text)
-        done = subprocess.run([str(Path(sys.executable).with_name("clang-format")), "--dry-run", "--Werror", str(tmp_path / name)], capture_output=True, text=True)
+        done = subprocess.run(
+            [str(Path(sys.executable).with_name("clang-format")), "--dry-run", "--Werror", str(tmp_path / name)],
+            capture_output=True,
+            text=True,
+        )
         assert done.returncode == 0, done.stderr
 
 
@@ -169,7 +177,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_writes_the_folder_of_a_board_and_touches_only_what_changed(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_writes_the_folder_of_a_board_and_touches_only_what_changed(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (project / "build" / "gesture" / "model.tflite").write_bytes(gesture())
     assert main(["gesture", "--board", "esp32"]) == 0
     folder = project / "build" / "gesture" / "esp32-compiled"

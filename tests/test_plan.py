@@ -129,7 +129,9 @@ def run_in_memory(made: Plan, graph: Graph, window: np.ndarray) -> np.ndarray:
 
 
 def test_layers_are_named_as_in_keras() -> None:
-    weights = Tensor("net/norm1/batchnorm/mul_1;net/conv1/Conv1D/Squeeze;net/conv1/Conv1D", (1,), "int8", None, np.zeros(1))
+    weights = Tensor(
+        "net/norm1/batchnorm/mul_1;net/conv1/Conv1D/Squeeze;net/conv1/Conv1D", (1,), "int8", None, np.zeros(1)
+    )
     output = Tensor("net/relu1/Relu;net/conv1/BiasAdd", (1,), "int8")
     graph = Graph((weights, output), (Node(0, "CONV_2D", (1, 0), (1,), {}),), (1,), (1,))
     assert layer_path(graph, graph.nodes[0]) == ["net", "conv1"]

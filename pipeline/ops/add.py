@@ -65,8 +65,9 @@ class Add:
             raise Problem(graph.label(node), f"adds tensors of {len(y.shape)} axes", "reshape them to at most 4")
         twice = 2 * max(a.scale, b.scale)
         multiplier, shift = quantize_multiplier(twice / ((1 << LEFT_SHIFT) * y.scale))
-        operands = [Operand(x.shape, -x.zero_point, *quantize_multiplier(x.scale / twice)) for x in (a, b)]
-        return cls(*operands, y.shape, y.zero_point, multiplier, shift, activation_range(node, graph, y))
+        first, second = (Operand(x.shape, -x.zero_point, *quantize_multiplier(x.scale / twice)) for x in (a, b))
+        limits = activation_range(node, graph, y)
+        return cls(first, second, y.shape, y.zero_point, multiplier, shift, limits)
 
     def run(self, *inputs: Int8s) -> Int8s:
         """Sum, rescale, clamp."""

@@ -87,7 +87,7 @@ def known_ops() -> Mapping[str, type[Op]]:
 
 
 def activations(node: Node, graph: Graph) -> tuple[int, ...]:
-    """Tensor indices of the node's inputs that its kernel takes as activations: its class's `slots`, by default the first."""
+    """The node's inputs that its kernel takes as activations: those in its class's `slots`, by default the first."""
     slots = getattr(known_ops()[node.op], "slots", (0,))
     return tuple(node.inputs[slot] for slot in slots)
 

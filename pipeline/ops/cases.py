@@ -61,7 +61,7 @@ def one_node(op: str, inputs: Sequence[Tensor | None], output: Tensor, table: st
 
 def two_nodes(first: str, second: str, tensors: Sequence[Tensor], inputs: tuple[tuple[int, ...], tuple[int, ...]],
               table: str, **options: Any) -> Graph:  # fmt: skip
-    """Tensor 0 goes through `first` to tensor 1, then `second` makes tensor 2 from `inputs[1]`; options are the second's."""
+    """`first` makes tensor 1 from tensor 0, `second` makes tensor 2 from `inputs[1]` with the options."""
     first_table = f"{first.capitalize()}Options"
     nodes = (
         Node(0, first, inputs[0], (1,), {"table": first_table}),

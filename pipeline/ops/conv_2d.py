@@ -6,14 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
-from pipeline.fixedpoint import requantize
 from pipeline.graph import Graph, Node, Tensor
 from pipeline.ops import cases
-from pipeline.ops.base import Call, Int8s, clamp8, op, shape3
-from pipeline.ops.window import Window, output_size, window_of
+from pipeline.ops.base import Call, Int8s, op
 from pipeline.ops.weighted import Weighted, weighted
+from pipeline.ops.window import Window, output_size, window_of
 from pipeline.problem import Problem
 
 
@@ -32,8 +30,8 @@ class Conv2D:
         x, y = graph.input(node), graph.output(node)
         sums = weighted(node, graph, channels=y.shape[-1])
         if sums.weights.shape[3] != x.shape[3]:
-            raise Problem(graph.label(node), f"is grouped ({x.shape[3]} channels in, filters of {sums.weights.shape[3]})",
-                          "use DepthwiseConv2D or ungrouped layers")  # fmt: skip
+            what = f"is grouped ({x.shape[3]} channels in, filters of {sums.weights.shape[3]})"
+            raise Problem(graph.label(node), what, "use DepthwiseConv2D or ungrouped layers")
         return cls(window_of(node, x, y, (sums.weights.shape[1], sums.weights.shape[2])), sums)
 
     def run(self, *inputs: Int8s) -> Int8s:
@@ -74,6 +72,14 @@ class Conv2D:
         size = [output_size(padding, x.shape[1 + i], w.shape[1 + i], stride[i], dilation[i]) for i in (0, 1)]
         y = cases.output_for(rng, x, w, (1, *size, w.shape[0]), w.shape[1] * w.shape[2] * w.shape[3])
         return cases.one_node(
-            "CONV_2D", [x, w, cases.bias(rng, x, w, w.shape[0])], y, "Conv2DOptions", padding=padding, stride_h=stride[0],
-            stride_w=stride[1], dilation_h_factor=dilation[0], dilation_w_factor=dilation[1],
-            fused_activation_function=activation)  # fmt: skip
+            "CONV_2D",
+            [x, w, cases.bias(rng, x, w, w.shape[0])],
+            y,
+            "Conv2DOptions",
+            padding=padding,
+            stride_h=stride[0],
+            stride_w=stride[1],
+            dilation_h_factor=dilation[0],
+            dilation_w_factor=dilation[1],
+            fused_activation_function=activation,
+        )

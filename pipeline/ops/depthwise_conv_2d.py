@@ -53,7 +53,9 @@ class DepthwiseConv2D:
     def cases(cls, rng: np.random.Generator) -> Iterator[Graph]:
         """Depth multipliers, strides, dilations, both paddings, every fused activation."""
         for i in range(10):
-            x = cases.activation(rng, (1, int(rng.integers(3, 8)), int(rng.integers(5, 11)), int(rng.integers(1, 7))), "input")
+            x = cases.activation(
+                rng, (1, int(rng.integers(3, 8)), int(rng.integers(5, 11)), int(rng.integers(1, 7))), "input"
+            )
             kernel = (int(rng.integers(1, 4)), int(rng.integers(1, 5)))
             multiples = int(rng.integers(1, 4))
             dilation = (1, 1) if i % 4 else (2, 2)

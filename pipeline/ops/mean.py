@@ -40,7 +40,9 @@ class Mean:
         axes = sorted({int(axis) % len(x.shape) for axis in axes_data.reshape(-1)})
         first, last = (axes[0], axes[-1]) if axes else (0, -1)
         if any(x.shape[axis] != 1 for axis in range(first, last + 1) if axis not in axes):
-            raise Problem(graph.label(node), f"reduces axes {axes}, which are not side by side", "reduce them one by one")
+            raise Problem(
+                graph.label(node), f"reduces axes {axes}, which are not side by side", "reduce them one by one"
+            )
         reduced = math.prod(x.shape[first : last + 1])
         multiplier, shift = _with_division(*quantize_multiplier(x.scale / y.scale), reduced)
         outer, inner = math.prod(x.shape[:first]), math.prod(x.shape[last + 1 :])

@@ -30,7 +30,9 @@ def pool_fields(window: Window, limits: tuple[int, int]) -> Mapping[str, Any]:
 def pool_cases(rng: np.random.Generator, op: str) -> Iterator[Graph]:
     """Strides, both paddings, every fused activation."""
     for i in range(8):
-        x = cases.activation(rng, (1, int(rng.integers(2, 8)), int(rng.integers(3, 12)), int(rng.integers(1, 7))), "input")
+        x = cases.activation(
+            rng, (1, int(rng.integers(2, 8)), int(rng.integers(3, 12)), int(rng.integers(1, 7))), "input"
+        )
         kernel = (int(rng.integers(1, min(4, x.shape[1] + 1))), int(rng.integers(1, 4)))
         stride, padding = int(rng.integers(1, 4)), i % 2
         size = [output_size(padding, x.shape[1 + axis], kernel[axis], stride) for axis in (0, 1)]

@@ -31,4 +31,6 @@ class Quantize(Unary):
         """All 256 values, finer and coarser."""
         for factor in (0.3, 0.9, 1.0, 2.7):
             x = cases.activation(rng, (1, 256), "input")
-            yield cases.one_node("QUANTIZE", [x], cases.activation(rng, (1, 256), "output", x.scale * factor), "QuantizeOptions")
+            yield cases.one_node(
+                "QUANTIZE", [x], cases.activation(rng, (1, 256), "output", x.scale * factor), "QuantizeOptions"
+            )

@@ -45,6 +45,8 @@ class Reshape:
         x = cases.activation(rng, (1, 1, 6, 4), "input")
         flat, squeezed, wide = (cases.activation(rng, shape, "output", x.scale, x.zero_point)
                                 for shape in ((1, 24), (1, 6, 4), (1, 1, 1, 6, 4)))  # fmt: skip
-        yield cases.one_node("RESHAPE", [x, cases.constant("shape", flat.shape)], flat, "ReshapeOptions", new_shape=flat.shape)
+        yield cases.one_node(
+            "RESHAPE", [x, cases.constant("shape", flat.shape)], flat, "ReshapeOptions", new_shape=flat.shape
+        )
         yield cases.one_node("SQUEEZE", [x], squeezed, "SqueezeOptions", squeeze_dims=(1,))
         yield cases.one_node("EXPAND_DIMS", [x, cases.constant("axis", 1)], wide, "ExpandDimsOptions")

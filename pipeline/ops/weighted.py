@@ -17,7 +17,7 @@ from pipeline.problem import Problem
 
 @dataclass(frozen=True)
 class Weighted:
-    """Constants of a layer: arrays are per output channel, except that dense layers may have one multiplier and shift."""
+    """Constants of a layer: arrays are per output channel, but dense layers may have one multiplier and shift."""
 
     weights: Int8s = field(compare=False)
     bias: NDArray[np.int32] = field(compare=False)
@@ -49,7 +49,8 @@ def weighted(node: Node, graph: Graph, channels: int) -> Weighted:
                       "convert with full integer quantization: python -m pipeline.quantize")  # fmt: skip
     reals = _effective_scales(node, x, w, y)
     if len(reals) not in (1, channels):
-        raise Problem(graph.label(node), f"has {len(reals)} weight scales for {channels} channels", "the file is damaged")
+        what = f"has {len(reals)} weight scales for {channels} channels"
+        raise Problem(graph.label(node), what, "the file is damaged: convert it again")
     pairs = [quantize_multiplier(real) for real in reals]
     if node.op != "FULLY_CONNECTED":
         pairs = pairs * (channels // len(pairs))  # one scale for all: the kernel reads one per channel

@@ -33,7 +33,8 @@ class Window:
         after = [max((self.output[i] - 1) * self.stride[i] + reach[i] - self.pad[i] - self.input[i], 0) for i in (0, 1)]
         spread = [(self.pad[i], after[i]) for i in (0, 1)]
         padded = np.pad(x[0], (*spread, (0, 0)), constant_values=fill)
-        views = sliding_window_view(padded, reach, axis=(0, 1))[:: self.stride[0], :: self.stride[1]]
+        views: NDArray[np.int64] = sliding_window_view(padded, tuple(reach), axis=(0, 1))  # type: ignore[call-overload]
+        views = views[:: self.stride[0], :: self.stride[1]]
         return views[: self.output[0], : self.output[1], :, :: self.dilation[0], :: self.dilation[1]]
 
     def fields(self, dilated: bool = True) -> Mapping[str, Any]:

@@ -67,7 +67,9 @@ def write_project(folder: Path, board: str, cases: list[Case], boards: dict[str,
         for file, text in sources(case.plan, case.content, name).items():
             files.write_text(built / name / file, text)
         files.write_text(built / f"{name}.c", f'#include "{name}/model.c"\n#include "{name}/weights.c"\n')
-    templates = jinja2.Environment(loader=jinja2.FileSystemLoader(FIXTURES / "cases_model"), undefined=jinja2.StrictUndefined)
+    templates = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FIXTURES / "cases_model"), undefined=jinja2.StrictUndefined
+    )
     for file in ("cases.h", "model.h"):
         files.write_text(built / file, templates.get_template(f"{file}.j2").render(view))
     files.write_json(built / "plan.json", {"arena_bytes": view["arena_bytes"], "weights_bytes": 0})

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-
 from ops.cases_project import Case, answers, cases_of, serving, write_project
+
 from pipeline import oracle
 from pipeline.evaluate import evaluate
 from pipeline.importer import operators
