@@ -17,6 +17,7 @@ from pipeline.wire import Frame, Info
 
 HELLO_SECONDS = 8.0  # an AVR bootloader takes 1 s, an ESP32 with log 2 s
 HELLO_EVERY = 0.5
+HELLO_REFUSED = 0.05  # sooner when the device is there and could not read it
 
 
 @dataclass(frozen=True)
@@ -66,11 +67,14 @@ class Device:
                 self._outbox += question
             again = min(end, time.monotonic() + HELLO_EVERY)
             while (left := again - time.monotonic()) > 0:
+                refused = self.stats.refused
                 for frame in self._receive(left):
                     if info := self._info_in(frame, seq):
                         self._info = info
                         self._splitter.forget_noise()
                         return info
+                if self.stats.refused > refused:
+                    again = min(again, time.monotonic() + HELLO_REFUSED)
         raise self._silence(f"no answer to HELLO in {seconds:g} s")
 
     def run(self, windows: Iterable[bytes]) -> Iterator[Answer]:
@@ -186,12 +190,8 @@ class Device:
     def _again(self, sent: Sent) -> None:
         """Send a frame once more, or give up on the line."""
         if sent.tries >= TRIES:
-            stats = self.stats
-            counts = (
-                f"{stats.damaged} answers damaged, {stats.refused} frames refused, {stats.wrong_input} wrong inputs"
-            )
             stuck = f"; the line takes no more bytes, {len(self._outbox)} wait" if self._outbox else ""
-            raise self._silence(f"no good answer to window {sent.index} in {TRIES} tries ({counts}{stuck})")
+            raise self._silence(f"no good answer to window {sent.index} in {TRIES} tries{stuck}")
         self.stats.retries += 1
         self._send(sent, b"\0")  # ends whatever half frame the device still holds
 
@@ -221,8 +221,16 @@ class Device:
         return self._seq
 
     def _silence(self, what: str) -> Problem:
-        noise = self._splitter.noise()
-        return Problem(self.name, f"{what}; {describe(noise)}", likely_cause(noise), EXIT_DEVICE)
+        noise, stats = self._splitter.noise(), self.stats
+        troubles = {
+            "answers damaged": stats.damaged,
+            "frames refused": stats.refused,
+            "wrong inputs": stats.wrong_input,
+        }
+        counts = ", ".join(f"{count} {trouble}" for trouble, count in troubles.items() if count)
+        return Problem(
+            self.name, f"{what}{counts and f' ({counts})'}; {describe(noise)}", likely_cause(noise), EXIT_DEVICE
+        )
 
     def _broken(self, what: str) -> Problem:
         hint = "firmware and harness are of different versions: build and flash the firmware again"

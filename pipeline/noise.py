@@ -18,7 +18,7 @@ _KNOWN = {
 def describe(noise: bytes) -> str:
     """What arrived, as hex and text."""
     if not noise:
-        return "not one other byte arrived"
+        return "no other byte arrived"
     shown = noise[-_SHOWN:]
     hexed = " ".join(f"{byte:02x}" for byte in shown)
     text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in shown)

@@ -306,7 +306,7 @@ def test_a_silent_device_is_exit_3(build: FakeBuild) -> None:
     process = command("--port", "exec:sleep 30")
     out, err = process.communicate(timeout=30)
     assert process.returncode == EXIT_DEVICE and out == ""
-    assert err.startswith("error: exec:sleep 30: no answer to HELLO in 8 s; not one other byte arrived\n  hint: ")
+    assert err.startswith("error: exec:sleep 30: no answer to HELLO in 8 s; no other byte arrived\n  hint: ")
 
 
 HEAVY = (
