@@ -58,6 +58,11 @@ def _plan(firmware: Firmware) -> dict[str, Any]:
     made_by = f"python -m pipeline.generate {firmware.name} --board {firmware.board.name} --runtime {firmware.runtime}"
     plan: dict[str, Any] = files.read_json(firmware.root / firmware.folder / "plan.json", made_by)
     raise_all(arena_does_not_fit(firmware.name, firmware.board, plan))
+    flatbuffer = files.build_dir(firmware.name) / "model.tflite"
+    if flatbuffer.exists() and (now := files.model_id(flatbuffer.read_bytes())) != plan["model_id"]:
+        raise Problem(
+            firmware.folder, f"is the code of model {plan['model_id']}, {flatbuffer} is {now}", f"run: {made_by}"
+        )
     return plan
 
 

@@ -139,6 +139,19 @@ def test_code_that_was_not_generated_names_the_command(tmp_path: Path, monkeypat
     assert problem.hint == "run: python -m pipeline.generate echo --board host --runtime echo"
 
 
+def test_code_of_an_older_model_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = project(tmp_path, "host", monkeypatch)
+    (folder / "plan.json").write_text(
+        json.dumps({"arena_bytes": 1, "weights_bytes": 0, "model_id": "91bc77d000000000"})
+    )
+    (tmp_path / "build" / "echo" / "model.tflite").write_bytes(b"new")
+    problem = refused("host")
+    assert isinstance(problem, Problem)
+    assert problem.what.startswith("is the code of model 91bc77d000000000, ")
+    assert problem.what.endswith("model.tflite is 11507a0e2f5e69d5")
+    assert problem.hint == "run: python -m pipeline.generate echo --board host --runtime echo"
+
+
 def test_a_missing_compiler_names_the_debian_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project(tmp_path, "esp32", monkeypatch)
     monkeypatch.setenv("PATH", str(tmp_path))
