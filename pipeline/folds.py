@@ -8,9 +8,10 @@ import numpy as np
 
 from pipeline import metrics
 from pipeline.files import build_dir, write_json
+from pipeline.fit import Course, fit
 from pipeline.problem import Problem
 from pipeline.spec import Side, Source, load_model
-from pipeline.train import Course, fit, keras, outputs, task_of
+from pipeline.train import build_network, keras, outputs, task_of
 from pipeline.windows import augmentation, current_windows, restandardise
 
 MEASURES = ("accuracy", "macro_f1")
@@ -46,11 +47,11 @@ def _fold(source: Source, whole: Side, parts: list[list[int]], index: int, facts
     constants, (train, val, test) = restandardise(
         [whole.of(groups) for groups in (learnt, watched, held)], facts["standardise"]
     )
-    keras(source.spec.seed)
-    network, settings = source.network(), source.spec.training
+    network, settings = build_network(source), source.spec.training
     title = f"{source.name}: fold {index + 1} of {len(parts)}"
     course = Course(title, settings.epochs, settings.rate, settings.patience)
-    fitted = fit(network, source, train, val, course, augmentation(source, constants))
+    keras_ = keras(source.spec.seed)
+    fitted = fit(keras_, network, source.spec, train, val, course, augmentation(source, constants))
     figures = metrics.score(task_of(source.spec), outputs(network, test.x), test.y, test.x, "float")
     names = [facts["groups"][group] for group in held]
     return {"test": names, "kept_epoch": fitted.kept, "windows": len(test.x), **figures}

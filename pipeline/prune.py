@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from pipeline.files import build_dir, needed, read_json, write_json
+from pipeline.fit import Course, Fit, fit
 from pipeline.limits import check_drop, check_minimum, check_sparsity
 from pipeline.problem import EXIT_TOOL, Problem, run
 from pipeline.spec import Model, Source, load_model
-from pipeline.train import Course, Fit, evaluate, fit, keras, quiet, save_network
+from pipeline.train import evaluate, keras, quiet, save_network
 from pipeline.windows import Arrays, augmentation, read_windows, side_of
 
 SLACK = 0.005  # tfmot rounds the number of zeros of each layer
@@ -58,7 +59,8 @@ def sparse_copy(dense: Any, source: Source, arrays: Arrays, constants: dict[str,
     ramp = tfmot.PolynomialDecay(0.0, source.spec.sparsity, begin_step=0, end_step=int(RAMP * steps), frequency=10)
     wrapped = tfmot.prune_low_magnitude(dense, pruning_schedule=ramp)
     course = Course(f"{source.name}: pruning", settings.prune_epochs, settings.prune_rate)
-    fitted = fit(wrapped, source, train, val, course, augmentation(source, constants), (tfmot.UpdatePruningStep(),))
+    keras_, augment = keras(source.spec.seed), augmentation(source, constants)
+    fitted = fit(keras_, wrapped, source.spec, train, val, course, augment, (tfmot.UpdatePruningStep(),))
     return tfmot.strip_pruning(wrapped), fitted
 
 

@@ -1,4 +1,4 @@
-"""Train a model's network on its windows: early stopping, cosine learning rate, class weights, and the curve."""
+"""Train a model's network on its windows, score it on the held-out side, draw the curve; or cross-validate it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,34 +18,13 @@ from numpy.typing import NDArray
 from pipeline import metrics
 from pipeline.curve import curve
 from pipeline.files import build_dir, write_bytes, write_json
+from pipeline.fit import Course, fit
 from pipeline.limits import check_minimum
 from pipeline.problem import EXIT_TOOL, Problem, run
-from pipeline.progress import progress
-from pipeline.spec import Model, Side, Source, load_model
-from pipeline.windows import Arrays, Augment, augmentation, current_windows, side_of
+from pipeline.spec import Model, Source, load_model
+from pipeline.windows import Arrays, augmentation, current_windows, side_of
 
-UNEVEN = 1.2  # classes get weights when the largest has this many times the windows of the smallest
-LAST_RATE = 0.01  # the cosine schedule ends at this share of the first rate
 Task = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Course:
-    """How one fit goes: its epochs and first learning rate, and the patience of early stopping (None: all epochs)."""
-
-    title: str
-    epochs: int
-    rate: float
-    patience: int | None = None
-
-
-@dataclass(frozen=True)
-class Fit:
-    """What one fit gave: the history by epoch, the epoch (from 1) that was kept, class weights (None when even)."""
-
-    history: dict[str, list[float]]
-    kept: int
-    class_weights: list[float] | None
 
 
 @contextlib.contextmanager
@@ -79,77 +57,20 @@ def keras(seed: int) -> Any:
     return tf_keras
 
 
-def fit(
-    network: Any,
-    source: Source,
-    train: Side,
-    val: Side,
-    course: Course,
-    augment: Augment | None,
-    callbacks: tuple[Any, ...] = (),
-) -> Fit:
-    """Compile and fit; early stopping keeps the best epoch's weights, without it the last epoch's are kept."""
-    spec, keras_ = source.spec, keras(source.spec.seed)
-    classify, watched = spec.task == "classification", "val_loss" if len(val.x) else "loss"
-    network.compile(
-        keras_.optimizers.Adam(course.rate),
-        "sparse_categorical_crossentropy" if classify else "mse",
-        ["accuracy"] if classify else [],
-    )
-    schedule = keras_.callbacks.LearningRateScheduler(lambda epoch: cosine(epoch, course.epochs, course.rate))
-    stop = keras_.callbacks.EarlyStopping(watched, patience=course.patience or 0, restore_best_weights=True)
-    weights = class_weights(train.y) if classify else None
-    with progress(course.title, course.epochs) as advance:
-        show = keras_.callbacks.LambdaCallback(on_epoch_end=lambda _, logs: advance(1, _note(logs, watched)))
-        history = network.fit(
-            batches(train, classify, spec, augment, weights),
-            validation_data=(val.x, val.y if classify else val.x) if len(val.x) else None,
-            epochs=course.epochs,
-            verbose=0,
-            shuffle=False,
-            callbacks=[schedule, show, *([stop] if course.patience else []), *callbacks],
-        ).history
-    kept = int(np.argmin(history[watched])) + 1 if course.patience else len(history[watched])
-    return Fit({key: [round(float(v), 6) for v in values] for key, values in history.items()}, kept, weights)
-
-
-def batches(train: Side, classify: bool, spec: Model, augment: Augment | None, weights: list[float] | None) -> Any:
-    """Shuffled batches of (windows, targets[, window weights]), changed by `augment` anew each epoch."""
-    sequence = keras(spec.seed).utils.Sequence
-    size, random = spec.training.batch, np.random.default_rng(spec.seed)
-    y_weights = None if weights is None else np.array(weights, np.float32)[train.y]
-
-    class Batches(sequence):  # type: ignore[misc, valid-type]
-        def __init__(self) -> None:
-            super().__init__()
-            self.order = random.permutation(len(train.x))
-
-        def __len__(self) -> int:
-            return -(-len(train.x) // size)
-
-        def on_epoch_end(self) -> None:
-            self.order = random.permutation(len(train.x))
-
-        def __getitem__(self, index: int) -> tuple[NDArray[Any], ...]:
-            chosen = self.order[index * size : (index + 1) * size]
-            x = train.x[chosen] if augment is None else augment(train.x[chosen], random)
-            batch = (x, train.y[chosen] if classify else x)
-            return batch if y_weights is None else (*batch, y_weights[chosen])
-
-    return Batches()
-
-
-def cosine(epoch: int, epochs: int, rate: float) -> float:
-    """Learning rate of an epoch: half a cosine from `rate` to 1 % of it (Loshchilov and Hutter 2017, no restart)."""
-    return rate * (LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + float(np.cos(np.pi * epoch / epochs))))
-
-
-def class_weights(labels: NDArray[np.int64]) -> list[float] | None:
-    """n / (classes * count) for each class when classes are uneven, else None."""
-    counts = np.bincount(labels)
-    if counts.min() == 0 or counts.max() / counts.min() < UNEVEN:
-        return None
-    return [round(float(weight), 4) for weight in len(labels) / (len(counts) * counts)]
+def build_network(source: Source) -> Any:
+    """The model's untrained network, seeded; a Problem when it is not tf_keras or does not fit the windows."""
+    keras_ = keras(source.spec.seed)
+    network, spec = source.network(), source.spec
+    if not isinstance(network, keras_.Model):
+        made = f"{type(network).__module__.split('.')[0]} {type(network).__name__}"
+        hint = "pruning takes tf_keras only: import tf_keras, not keras or tensorflow.keras (Keras 3)"
+        raise Problem(source.path, f"network() gives a {made}, not a tf_keras Model", hint)
+    takes, gives = tuple(network.input_shape[1:]), tuple(network.output_shape[1:])
+    wanted = spec.window.shape if spec.task == "anomaly" else (len(spec.labels),)
+    if (takes, gives) != (spec.window.shape, wanted):
+        what = f"network() turns {takes} into {gives}, SPEC says {spec.window.shape} into {wanted}"
+        raise Problem(source.path, what)
+    return network
 
 
 def outputs(network: Any, x: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -175,11 +96,11 @@ def train(name: str) -> int:
     """Fit, score the held-out test side, write float.keras, train.json and train.png."""
     started, source = time.monotonic(), load_model(name)
     arrays, facts = current_windows(name)
-    keras(source.spec.seed)
-    network, settings = source.network(), source.spec.training
+    network, settings = build_network(source), source.spec.training
     course = Course(f"{name}: training", settings.epochs, settings.rate, settings.patience)
     augment = augmentation(source, facts["standardise"])
-    fitted = fit(network, source, side_of(arrays, "train"), side_of(arrays, "val"), course, augment)
+    sides = side_of(arrays, "train"), side_of(arrays, "val")
+    fitted = fit(keras(source.spec.seed), network, source.spec, *sides, course, augment)
     task = task_of(source.spec)
     figures = evaluate(network, task, arrays, "float")
     folder = build_dir(name)
@@ -212,11 +133,6 @@ def save_network(network: Any, path: Path) -> None:
         half.replace(path)
     finally:
         half.unlink(missing_ok=True)
-
-
-def _note(logs: dict[str, float], watched: str) -> str:
-    shown = "val_accuracy" if "val_accuracy" in logs else watched
-    return f"{shown.replace('_', ' ')} {logs[shown]:.3f}"
 
 
 def _summary(facts: dict[str, Any]) -> str:

@@ -18,8 +18,8 @@ TINY = ROOT / "tests" / "fixtures" / "tiny"
 # Each stage's product, and the modules that make it stale when they are newer: the same as in the Makefile.
 STAGES = {
     "windows": ("windows.json", ("windows", "data", "spec")),
-    "train": ("train.json", ("train",)),
-    "prune": ("prune.json", ("prune",)),
+    "train": ("train.json", ("train", "fit")),
+    "prune": ("prune.json", ("prune", "fit")),
     "quantize": ("quantize.json", ("quantize", "metrics")),
 }
 
@@ -78,9 +78,14 @@ def tiny_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with a trained, pruned and quantized `tiny`, made once a worker; copy it before changing it."""
-    root = copy_tiny(tmp_path_factory.mktemp("tiny") / "project")
+def tiny_trained(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A project with a trained, pruned and quantized `tiny`, shared by all workers; copy it before changing it."""
+    base = tmp_path_factory.getbasetemp()
+    root = (base if worker_id == "master" else base.parent) / "tiny_project"
+    with root.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not root.exists():
+            copy_tiny(root)
     run_stages("tiny", root)
     return root
 

@@ -93,30 +93,27 @@ def test_the_input_range_ignores_windows_outside_the_training_side(tiny_copy: Pa
     assert second["model_id"] == first["model_id"]
 
 
-def test_the_ladder_is_one_table_with_deltas(tiny_copy: Path) -> None:
-    done = stage("quantize", "tiny", cwd=tiny_copy)
-    assert done.returncode == 0, done.stderr
-    rows = [line for line in done.stdout.splitlines() if line.startswith("│")]
-    assert [row.split("│")[1].strip() for row in rows] == ["float", "pruned", "int8"]
-    assert "delta accuracy" in done.stdout
-    as_json = stage("quantize", "tiny", "--json", cwd=tiny_copy)
-    ladder = json.loads(as_json.stdout)["ladder"]
+def test_the_ladder_is_one_table_with_deltas(tiny_trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    facts = json.loads((tiny_trained / "build/tiny/quantize.json").read_text())
+    ladder = facts["ladder"]
     assert [row["rung"] for row in ladder] == ["float", "pruned", "int8"]
     assert ladder[2]["delta"] == pytest.approx(ladder[2]["accuracy"] - ladder[0]["accuracy"])
+    quantize.print_ladder(facts)
+    printed = capsys.readouterr().out
+    rows = [line for line in printed.splitlines() if line.startswith("│")]
+    assert [row.split("│")[1].strip() for row in rows] == ["float", "pruned", "int8"]
+    assert "delta accuracy" in printed
 
 
-def test_quantizing_twice_gives_the_same_bytes(tiny_copy: Path) -> None:
+def test_a_limit_missed_by_int8_is_exit_1_and_the_bytes_are_the_same_as_ever(tiny_copy: Path) -> None:
     before = (tiny_copy / "build/tiny/model.tflite").read_bytes()
-    assert stage("quantize", "tiny", cwd=tiny_copy).returncode == 0
-    assert (tiny_copy / "build/tiny/model.tflite").read_bytes() == before
-
-
-def test_a_limit_missed_by_int8_is_exit_1(tiny_copy: Path) -> None:
     path = tiny_copy / "models/tiny/model.py"
     path.write_text(path.read_text().replace("drop_int8=0.4", "drop_int8=-0.5"))
-    done = stage("quantize", "tiny", cwd=tiny_copy)
+    done = stage("quantize", "tiny", "--json", cwd=tiny_copy)
     assert done.returncode == 1
     assert "limit missed: tiny int8: accuracy drops by " in done.stderr
+    assert json.loads(done.stdout)["model"] == "tiny"
+    assert (tiny_copy / "build/tiny/model.tflite").read_bytes() == before
 
 
 def test_an_anomaly_task_has_a_threshold_for_each_rung(trained: Callable[[str], Path]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import copy_tiny, stage
 
-from pipeline import curve, folds, train
+from pipeline import curve, fit, folds, train
 from pipeline.problem import Problem
 
 
@@ -38,21 +38,15 @@ def test_keeps_the_epoch_with_the_least_validation_loss(tiny_trained: Path) -> N
     assert facts["kept_epoch"] == 1 + int(np.argmin(facts["history"]["val_loss"]))
 
 
-def test_a_missed_limit_is_exit_1_and_says_by_how_much(tmp_path: Path) -> None:
+def test_a_missed_limit_is_exit_1_says_by_how_much_and_leaves_stdout_to_the_result(tmp_path: Path) -> None:
     root = copy_tiny(tmp_path / "strict", lambda text: text.replace("minimum=0.6", "minimum=1.5"))
-    done = stage("train", "tiny", cwd=root)
+    done = stage("train", "tiny", "--json", cwd=root)
     assert done.returncode == 1
-    assert "limit missed: tiny float: accuracy " in done.stderr
-    assert " below the limit 1.5" in done.stderr
-
-
-def test_stderr_holds_only_progress_and_stdout_only_the_result(tmp_path: Path) -> None:
-    done = stage("train", "tiny", "--json", cwd=copy_tiny(tmp_path / "project"))
-    assert done.returncode == 0
-    assert json.loads(done.stdout)["model"] == "tiny"
-    lines = done.stderr.splitlines()
-    assert lines[:2] == ["tiny: cutting windows", "tiny: training: 3 to do"]
-    assert all(line.startswith("tiny: ") for line in lines)
+    accuracy = json.loads(done.stdout)["metrics"]["accuracy"]
+    *progress, missed = done.stderr.splitlines()
+    assert missed == f"limit missed: tiny float: accuracy {accuracy:.4f} is {1.5 - accuracy:.4f} below the limit 1.5"
+    assert progress[:2] == ["tiny: cutting windows", "tiny: training: 3 to do"]
+    assert all(line.startswith("tiny: ") for line in progress)
 
 
 def test_folds_test_every_group_once_and_give_mean_and_spread(tmp_path: Path) -> None:
@@ -82,6 +76,21 @@ def test_refuses_folds_of_an_anomaly_model(tiny_project: Path) -> None:
         folds.cross_validate("tiny", 3)
 
 
+def test_refuses_a_keras_3_network_and_says_what_to_import(tmp_path: Path) -> None:
+    root = copy_tiny(tmp_path / "keras3", lambda text: text.replace("tf_keras", "keras"))
+    done = stage("train", "tiny", cwd=root)
+    assert done.returncode == 2
+    assert "network() gives a keras Sequential, not a tf_keras Model" in done.stderr
+    assert "hint: pruning takes tf_keras only" in done.stderr
+
+
+def test_refuses_a_network_of_another_shape(tmp_path: Path) -> None:
+    root = copy_tiny(tmp_path / "three", lambda text: text.replace("Dense(2", "Dense(3"))
+    done = stage("train", "tiny", cwd=root)
+    assert done.returncode == 2
+    assert "network() turns (32, 2) into (3,), SPEC says (32, 2) into (2,)" in done.stderr
+
+
 def test_without_tensorflow_it_says_what_to_install(tiny_project: Path, tmp_path: Path) -> None:
     blocked = tmp_path / "blocked"
     blocked.mkdir()
@@ -102,12 +111,12 @@ def test_an_unknown_model_is_one_line_with_the_nearest_name() -> None:
 
 
 def test_uneven_classes_get_weights_and_even_ones_do_not() -> None:
-    assert train.class_weights(np.array([0] * 10 + [1] * 11)) is None
-    assert train.class_weights(np.array([0] * 10 + [1] * 30)) == [2.0, 0.6667]
+    assert fit.class_weights(np.array([0] * 10 + [1] * 11)) is None
+    assert fit.class_weights(np.array([0] * 10 + [1] * 30)) == [2.0, 0.6667]
 
 
 def test_the_learning_rate_falls_along_a_cosine() -> None:
-    rates = [train.cosine(epoch, 10, 0.1) for epoch in range(11)]
+    rates = [fit.cosine(epoch, 10, 0.1) for epoch in range(11)]
     assert rates[0] == pytest.approx(0.1)
     assert rates[5] == pytest.approx(0.0505)
     assert rates[10] == pytest.approx(0.001)
