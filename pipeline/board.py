@@ -15,6 +15,7 @@ from typing import Any
 
 from pipeline import files
 from pipeline.problem import Problem, did_you_mean, raise_all, run
+from pipeline.tool import program
 
 CLOCK_KINDS = ("cycles", "instructions", "microseconds")
 
@@ -239,7 +240,7 @@ def lines(board: Board) -> list[str]:
         f"{board.name:<12}{board.chip}, {board.core}, {board.ram_bytes // 1024} KB RAM,"
         f" {board.flash_bytes // 1024} KB flash, port {board.port}",
         f"{'':<12}compiler  {compiler.command if compiler else f'not found (install {packages})'}",
-        f"{'':<12}upload    {board.upload.command[2] if board.upload else 'none: it runs in its emulator only'}",
+        f"{'':<12}upload    {program(board.upload.command) if board.upload else 'none: it runs in its emulator only'}",
     ]
     if board.emulator:
         missing = "" if find_emulator(board.emulator) else f" not found (install {board.emulator.package})"

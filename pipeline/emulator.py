@@ -44,10 +44,7 @@ def command(board: Board, elf: Path) -> list[str]:
 def emulate(board: Board, folder: Path) -> Iterator[str]:
     """Run the firmware of build/<name>/<board>-<runtime>/ and yield the path of its pty; ends it in any case."""
     name = _emulator(board).name
-    argv = command(board, firmware_elf(board, folder))
-    process = subprocess.Popen(
-        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-    )
+    process = _start(command(board, firmware_elf(board, folder)))
     said = _Said(process)
     try:
         yield _pty(said, process, name)
@@ -60,6 +57,16 @@ def emulate(board: Board, folder: Path) -> Iterator[str]:
         process.wait()
         if process.stdin:
             process.stdin.close()
+
+
+def _start(argv: list[str]) -> subprocess.Popen[str]:
+    """In a process group of its own, so that Ctrl-C is ours alone; dies with us, where setpriv (util-linux) is."""
+    setpriv = shutil.which("setpriv")
+    guard = [setpriv, "--pdeathsig", "KILL"] if setpriv else []
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        [*guard, *argv], stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True, errors="replace", process_group=0
+    )
 
 
 class _Ended(Problem):

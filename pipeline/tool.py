@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.problem import EXIT_TOOL, EXIT_USER, Problem
@@ -13,16 +13,21 @@ from pipeline.problem import EXIT_TOOL, EXIT_USER, Problem
 STDERR = 2
 
 
+def program(template: tuple[str, ...]) -> str:
+    """The program that a command line runs, or the Python module."""
+    return template[2] if template[:2] == ("{python}", "-m") else template[0]
+
+
 def run_tool(
-    template: Sequence[str], values: Mapping[str, str], folder: Path, *, show: bool = False, code: int = EXIT_USER
+    template: tuple[str, ...], values: Mapping[str, str], folder: Path, *, show: bool = False, code: int = EXIT_USER
 ) -> None:
     """Run a command line with {python} and `values` filled in, in `folder`; `show` passes its words on as they come."""
     argv = [part.format(python=sys.executable, **values) for part in template]
-    tool = " ".join(argv[1:3]) if argv[0] == sys.executable else argv[0]
+    tool = program(template)
     if shutil.which(argv[0]) is None:
         raise Problem(tool, "is not installed", code=EXIT_TOOL)
-    if argv[1:2] == ["-m"] and not _has_module(argv[2]):
-        raise Problem(tool, "is not installed", f"pip install {argv[2]}", EXIT_TOOL)
+    if tool != template[0] and not _has_module(tool):
+        raise Problem(tool, "is not installed", f"pip install {tool}", EXIT_TOOL)
     output = STDERR if show else subprocess.PIPE
     done = subprocess.run(argv, cwd=folder, stdout=output, stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode != 0:

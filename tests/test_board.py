@@ -150,6 +150,7 @@ def test_the_table_shows_every_board_its_tools_and_its_fidelity(capsys: pytest.C
         assert f"\n{name}" in f"\n{table}"
     esp32 = table[table.index("\nesp32") :]
     assert "ESP32, xtensa-lx6, 192 KB RAM, 4096 KB flash, port esp32" in table
+    assert "upload    esptool" in esp32
     assert "QEMU xtensa sim, lx106 core" in esp32
     assert "is not faithful to  UART0" in esp32
 

@@ -253,7 +253,7 @@ def test_an_image_that_esptool_refuses_is_said(tmp_path: Path, monkeypatch: pyte
     project(tmp_path, "esp32", monkeypatch)
     change(tmp_path / "boards" / "esp32.toml", '"--flash-freq", "40m"', '"--flash-freq", "41m"')
     problem = refused("esp32")
-    assert str(problem).startswith("-m esptool: failed with code 2:\n    ")
+    assert str(problem).startswith("esptool: failed with code 2:\n    ")
     assert "41m" in str(problem)
 
 
@@ -269,7 +269,7 @@ def test_a_missing_python_tool_is_said_with_pip(tmp_path: Path, monkeypatch: pyt
     problem = refused("esp32")
     assert isinstance(problem, Problem)
     assert (str(problem), problem.hint, problem.code) == (
-        "-m esptoool: is not installed",
+        "esptoool: is not installed",
         "pip install esptoool",
         EXIT_TOOL,
     )
@@ -321,7 +321,7 @@ def test_an_esptool_that_finds_no_chip_fails_the_flashing(
     folder = project(tmp_path, "esp32", monkeypatch)
     (folder / "firmware.img").write_bytes(b"image")
     problem = flash_refused("echo", "--board", "esp32", "--port", "/dev/null")
-    assert str(problem) == "-m esptool: failed with code 2"
+    assert str(problem) == "esptool: failed with code 2"
     assert problem.code == EXIT_DEVICE
     assert "/dev/null" in capfd.readouterr().err
 

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from echo import make_project
+from echo import PROJECT, make_project, need
 
 from pipeline import build
 from pipeline.board import Board, load_board
@@ -57,6 +57,39 @@ def test_the_process_is_gone_afterwards_even_when_the_block_fails(folder: Path) 
         raise KeyError
     with pytest.raises(ProcessLookupError):
         os.kill(int((folder / "pid").read_text()), 0)
+
+
+def test_ctrl_c_does_not_reach_the_emulator(folder: Path) -> None:
+    with emulate(python("import os; print(f'pty: /dev/{os.getpgid(0)}', flush=True); input()"), folder) as path:
+        assert path != f"/dev/{os.getpgid(0)}"
+
+
+def test_the_emulator_does_not_outlive_a_killed_harness(folder: Path) -> None:
+    need("setpriv")
+    code = (
+        "import time\nfrom pathlib import Path\n"
+        "from test_emulator import python\nfrom pipeline.emulator import emulate\n"
+        "child = python('import os, time; print(f\"pty: /dev/{os.getpid()}\", flush=True); time.sleep(99)')\n"
+        f"with emulate(child, Path({str(folder)!r})) as path:\n    print(path, flush=True)\n    time.sleep(99)\n"
+    )
+    search = {**os.environ, "PYTHONPATH": f"{PROJECT}:{PROJECT / 'tests'}"}
+    harness = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=search)
+    assert harness.stdout
+    emulator = int(harness.stdout.readline().removeprefix("/dev/"))
+    harness.kill()
+    harness.wait()
+    deadline = time.monotonic() + 5
+    while runs(emulator) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not runs(emulator)
+
+
+def runs(process: int) -> bool:
+    """Whether a process is there and is not just waiting to be reaped."""
+    try:
+        return ") Z " not in Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return False
 
 
 def test_it_runs_the_emulators_own_elf_where_the_port_is_another(folder: Path) -> None:
