@@ -7,6 +7,8 @@ import io
 import json
 import os
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -98,7 +100,7 @@ def read_arrays(path: Path, made_by: str) -> dict[str, NDArray[Any]]:
     try:
         with np.load(needed(path, made_by), allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError) as error:
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise Problem(path, f"is not a readable .npz ({error})", f"run: {made_by}") from error
 
 

@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -144,7 +143,7 @@ def messages() -> Iterator[tuple[str, list[str]]]:
                     pieces = [
                         c.value for c in ast.walk(what) if isinstance(c, ast.Constant) and isinstance(c.value, str)
                     ]
-                    if pieces:
+                    if any(len(word) > 3 for piece in pieces for word in piece.split()):
                         yield f"{name}:{node.lineno}", pieces
 
 
@@ -156,10 +155,12 @@ def test_every_error_message_has_a_test() -> None:
 
 
 def quoted(piece: str, text: str) -> bool:
-    """True when some two words in a row of the piece, at least 8 letters, stand in the text."""
-    words = piece.split()
-    pairs = [f"{a} {b}" for a, b in pairwise(words)] or words
-    return any(pair in text for pair in pairs if len(pair) >= 8)
+    """True when the piece stands in the text, or some neighbouring words of it that are 7 letters or more."""
+    words = re.sub(r"[():;,]", " ", piece).split()
+    parts = [" ".join(words[i:j]) for i in range(len(words)) for j in range(i + 1, len(words) + 1)]
+    return any(
+        part in text for part in parts if (len(part) >= 7 and " " in part) or (len(words) == 1 and len(part) > 3)
+    )
 
 
 def test_nothing_names_this_machine_or_a_registry() -> None:

@@ -1,0 +1,75 @@
+"""Files are written whole or not at all; what cannot be read names the command that makes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline import files
+from pipeline.problem import Problem
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_rubbish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "deep" / "a.json"
+    files.write_json(path, {"old": 1})
+
+    def full(self: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OSError, match="No space"):
+        files.write_json(path, {"new": 2})
+    monkeypatch.undo()
+    assert files.read_json(path, "make") == {"old": 1}
+    assert [each.name for each in path.parent.iterdir()] == ["a.json"]
+
+
+def test_arrays_come_back_as_they_were(tmp_path: Path) -> None:
+    arrays = {"x": np.arange(6, dtype=np.int8).reshape(2, 3), "y": np.array([1.5], np.float32)}
+    files.write_arrays(tmp_path / "a.npz", arrays)
+    again = files.read_arrays(tmp_path / "a.npz", "make")
+    assert all(np.array_equal(again[name], arrays[name]) and again[name].dtype == arrays[name].dtype for name in arrays)
+
+
+def test_what_cannot_be_read_names_the_command_that_makes_it(tmp_path: Path) -> None:
+    for content in (b"", b"not a zip", b"PK\x03\x04 cut off"):
+        (tmp_path / "a.npz").write_bytes(content)
+        with pytest.raises(Problem, match=r"is not a readable .npz") as caught:
+            files.read_arrays(tmp_path / "a.npz", "python -m pipeline.quantize rehab")
+        assert caught.value.hint == "run: python -m pipeline.quantize rehab"
+    (tmp_path / "a.json").write_text('{"cut": ')
+    with pytest.raises(Problem, match=r"is not JSON .*line 1"):
+        files.read_json(tmp_path / "a.json", "make model")
+    with pytest.raises(Problem, match="does not exist yet"):
+        files.read_json(tmp_path / "b.json", "make model")
+
+
+def test_nan_is_not_written_as_json(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="Out of range float values"):
+        files.write_json(tmp_path / "a.json", {"accuracy": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_project_is_found_from_a_folder_inside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder in ("boards", "models/mine", "build/mine/host-compiled"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "models" / "mine" / "model.py").touch()
+    monkeypatch.chdir(tmp_path / "build" / "mine" / "host-compiled")
+    assert files.project_root() == tmp_path
+    assert files.model_names() == ["mine"]
+    with pytest.raises(Problem, match="there is no model mime") as caught:
+        files.check_model_name("mime")
+    assert caught.value.hint == "did you mean mine?"
+
+
+def test_outside_any_project_it_says_where_to_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(files, "__file__", str(tmp_path / "site-packages" / "pipeline" / "files.py"))
+    with pytest.raises(Problem, match="is not inside the project"):
+        files.project_root()
+
+
+def test_the_model_id_is_the_start_of_the_sha_256() -> None:
+    assert files.model_id(b"abc") == "ba7816bf8f01cfea"
