@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.files import build_dir, needed, read_json, write_json
+from pipeline.files import build_dir, read_json, write_json
 from pipeline.fit import Course, Fit, fit
 from pipeline.limits import check_drop, check_minimum, check_sparsity
 from pipeline.problem import EXIT_TOOL, Problem, run
 from pipeline.spec import Model, Source, load_model
-from pipeline.train import evaluate, keras, quiet, save_network
+from pipeline.train import evaluate, keras, load_network, quiet, save_network
 from pipeline.windows import Arrays, augmentation, read_windows, side_of
 
 SLACK = 0.005  # tfmot rounds the number of zeros of each layer
@@ -68,11 +68,11 @@ def prune(name: str) -> int:
     """Prune build/<name>/float.keras to the model's sparsity; write pruned.keras and prune.json; check the limits."""
     started, source, folder = time.monotonic(), load_model(name), build_dir(name)
     made_by = f"python -m pipeline.train {name}"
-    path, before = needed(folder / "float.keras", made_by), read_json(folder / "train.json", made_by)
+    path, before = folder / "float.keras", read_json(folder / "train.json", made_by)
     arrays, facts = read_windows(name)
-    models = keras(source.spec.seed).models
-    pruned, fitted = sparse_copy(models.load_model(path, compile=False), source, arrays, facts["standardise"])
-    table = sparsity_table(models.load_model(path, compile=False), pruned)
+    dense, copy = (load_network(path, made_by, source.spec.seed) for _ in range(2))
+    pruned, fitted = sparse_copy(copy, source, arrays, facts["standardise"])
+    table = sparsity_table(dense, pruned)
     task = before["task"]
     figures = evaluate(pruned, task, arrays, "pruned")
     save_network(pruned, folder / "pruned.keras")

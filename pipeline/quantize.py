@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import metrics, oracle
-from pipeline.files import build_dir, model_id, needed, read_json, write_arrays, write_bytes, write_json
+from pipeline.files import build_dir, model_id, read_json, write_arrays, write_bytes, write_json
 from pipeline.flatbuffer import read
 from pipeline.graph import Graph, Tensor
 from pipeline.limits import check_drop, check_minimum
 from pipeline.problem import Problem, run
 from pipeline.spec import Side, Source, load_model
-from pipeline.train import keras, outputs, quiet
+from pipeline.train import load_network, outputs, quiet
 from pipeline.windows import read_windows, side_of
 
 CALIBRATION_WINDOWS = 400
@@ -107,10 +107,11 @@ def quantize(name: str) -> int:
 
 def _networks(source: Source, folder: Path) -> dict[str, Any]:
     """The float and the pruned network."""
-    needed(folder / "float.keras", f"python -m pipeline.train {source.name}")
-    needed(folder / "pruned.keras", f"python -m pipeline.prune {source.name}")
-    models = keras(source.spec.seed).models
-    return {rung: models.load_model(folder / f"{rung}.keras", compile=False) for rung in RUNGS[:2]}
+    stages = {"float": "train", "pruned": "prune"}
+    return {
+        rung: load_network(folder / f"{rung}.keras", f"python -m pipeline.{stage} {source.name}", source.spec.seed)
+        for rung, stage in stages.items()
+    }
 
 
 def _int8_rung(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline import metrics
 from pipeline.curve import curve
-from pipeline.files import build_dir, write_bytes, write_json
+from pipeline.files import build_dir, needed, write_bytes, write_json
 from pipeline.fit import Course, fit
 from pipeline.limits import check_minimum
 from pipeline.problem import EXIT_TOOL, Problem, run
@@ -122,6 +122,15 @@ def train(name: str) -> int:
         },
     )
     return check_minimum(f"{name} float", source.spec.limits, figures)
+
+
+def load_network(path: Path, made_by: str, seed: int) -> Any:
+    """A network that a stage saved; a missing or broken file names the command that makes it."""
+    try:
+        return keras(seed).models.load_model(needed(path, made_by), compile=False)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise Problem(path, f"is not a network that tf_keras reads: {reason}", f"run: {made_by}") from error
 
 
 def save_network(network: Any, path: Path) -> None:

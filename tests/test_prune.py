@@ -66,7 +66,15 @@ def test_too_large_a_drop_is_exit_1_says_by_how_much_and_still_prints_the_table(
     assert "50.0%" in done.stdout
 
 
+def test_a_broken_network_file_names_the_stage_that_makes_it(tiny_copy: Path) -> None:
+    (tiny_copy / "build/tiny/float.keras").write_bytes(b"half a file")
+    done = stage("prune", "tiny", cwd=tiny_copy)
+    assert done.returncode == 2
+    assert "float.keras: is not a network that tf_keras reads" in done.stderr
+    assert "hint: run: python -m pipeline.train tiny" in done.stderr
+
+
 def test_says_that_the_model_must_be_trained_first(tiny_project: Path) -> None:
-    with pytest.raises(Problem, match=r"float\.keras: does not exist yet") as caught:
+    with pytest.raises(Problem, match=r"train\.json: does not exist yet") as caught:
         prune.prune("tiny")
     assert caught.value.hint == "run: python -m pipeline.train tiny"
