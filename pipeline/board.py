@@ -8,13 +8,12 @@ import json
 import shutil
 import sys
 import tomllib
-import types
-import typing
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline import files
 from pipeline.problem import Problem, did_you_mean, raise_all, run
+from pipeline.table import read_table
 from pipeline.tool import program
 
 CLOCK_KINDS = ("cycles", "instructions", "microseconds")
@@ -95,7 +94,7 @@ class Board:
     port: str
     clock_hz: int
     flash_bytes: int
-    ram_bytes: int  # RAM the firmware may use: data, activations, stack
+    ram_bytes: int  # RAM the firmware may use: data, activations, stack; on an ESP32 constants too, but not code (IRAM)
     arena_bytes: int  # at most this much of it for activations
     serial: Serial
     build: Build
@@ -122,7 +121,7 @@ def load_board(name: str) -> Board:
     problems: list[Problem] = []
     if "name" in table:
         problems.append(Problem(where, "has no key name", "the name is the file's"))
-    board = _read(Board, {**table, "name": name}, where, "", problems)
+    board = read_table(Board, {**table, "name": name}, where, "", problems)
     raise_all(problems)
     assert isinstance(board, Board)
     raise_all(_contradictions(board, where))
@@ -173,54 +172,6 @@ def _emulator_contradictions(emulator: Emulator, where: str) -> list[Problem]:
     if emulator.clock.ticks_per_unit <= 0:
         problems.append(Problem(where, "[emulator.clock] ticks_per_unit must be above 0"))
     return problems
-
-
-def _read(kind: type, table: Any, where: str, section: str, problems: list[Problem]) -> object:
-    """A dataclass from a TOML table; what is wrong goes to `problems`, and then the result is of no use."""
-    fields = {field.name: field for field in dataclasses.fields(kind)}
-    hints = typing.get_type_hints(kind)
-    prefix = f"[{section}] " if section else ""
-    for key in table.keys() - fields.keys():
-        problems.append(Problem(where, f"{prefix}has no key {key}", did_you_mean(key, fields)))
-    values = {}
-    for key, field in fields.items():
-        inner = f"{section}.{key}" if section else key
-        if key in table:
-            values[key] = _value(hints[key], table[key], where, inner, problems)
-        elif field.default is dataclasses.MISSING:
-            problems.append(Problem(where, f"{prefix}lacks {key}"))
-    return kind(**values) if len(values) >= _required(fields) and not problems else None
-
-
-def _required(fields: dict[str, dataclasses.Field[Any]]) -> int:
-    return sum(field.default is dataclasses.MISSING for field in fields.values())
-
-
-def _value(hint: Any, value: Any, where: str, inner: str, problems: list[Problem]) -> object:
-    if isinstance(hint, types.UnionType):
-        hint = typing.get_args(hint)[0]  # X | None
-    if typing.get_origin(hint) is tuple:
-        return _values(typing.get_args(hint)[0], value, where, inner, problems)
-    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
-        assert isinstance(hint, type)
-        return _read(hint, value, where, inner, problems)
-    if hint is float and type(value) is int:
-        return float(value)
-    if type(value) is not hint:
-        problems.append(Problem(where, f"{inner} must be {_words(hint)}, not {value!r}"))
-    return value
-
-
-def _values(hint: Any, value: Any, where: str, inner: str, problems: list[Problem]) -> tuple[object, ...]:
-    if not isinstance(value, list):
-        problems.append(Problem(where, f"{inner} must be a list, not {value!r}"))
-        return ()
-    return tuple(_value(hint, each, where, inner, problems) for each in value)
-
-
-def _words(hint: Any) -> str:
-    words = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
-    return words.get(hint, "a table")
 
 
 def facts(board: Board) -> dict[str, Any]:

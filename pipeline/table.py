@@ -1,0 +1,54 @@
+"""TOML tables read strictly into dataclasses: the fields are the schema."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from typing import Any
+
+from pipeline.problem import Problem, did_you_mean
+
+
+def read_table(kind: type, table: Any, where: str, section: str, problems: list[Problem]) -> object:
+    """A dataclass from a TOML table; what is wrong goes to `problems`, and then the result is of no use."""
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    hints = typing.get_type_hints(kind)
+    prefix = f"[{section}] " if section else ""
+    for key in (key for key in table if key not in fields):
+        problems.append(Problem(where, f"{prefix}has no key {key}", did_you_mean(key, fields)))
+    values = {}
+    for key, field in fields.items():
+        inner = f"{section}.{key}" if section else key
+        if key in table:
+            values[key] = _value(hints[key], table[key], where, inner, problems)
+        elif field.default is dataclasses.MISSING:
+            problems.append(Problem(where, f"{prefix}lacks {key}"))
+    return None if problems else kind(**values)
+
+
+def _value(hint: Any, value: Any, where: str, inner: str, problems: list[Problem]) -> object:
+    if isinstance(hint, types.UnionType):
+        hint = typing.get_args(hint)[0]  # X | None
+    if typing.get_origin(hint) is tuple:
+        return _values(typing.get_args(hint)[0], value, where, inner, problems)
+    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
+        assert isinstance(hint, type)
+        return read_table(hint, value, where, inner, problems)
+    if hint is float and type(value) is int:
+        return float(value)
+    if type(value) is not hint:
+        problems.append(Problem(where, f"{inner} must be {_words(hint)}, not {value!r}"))
+    return value
+
+
+def _values(hint: Any, value: Any, where: str, inner: str, problems: list[Problem]) -> tuple[object, ...]:
+    if not isinstance(value, list):
+        problems.append(Problem(where, f"{inner} must be a list, not {value!r}"))
+        return ()
+    return tuple(_value(hint, each, where, inner, problems) for each in value)
+
+
+def _words(hint: Any) -> str:
+    words = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+    return words.get(hint, "a table")
