@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 import zlib
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -54,7 +55,7 @@ class Device:
         self._early = b""  # received while sending, not yet looked at
         self._seq = secrets.randbelow(wire.UNTRUSTED_SEQ)  # an answer to an earlier session is then known as stale
         self._flight = Flight()
-        self._answers: list[Answer] = []
+        self._answers: deque[Answer] = deque()
         self._info: Info | None = None
 
     def hello(self, seconds: float | None = None) -> Info:
@@ -82,24 +83,28 @@ class Device:
         info = self._info or self.hello()
         supply = enumerate(windows)
         self._flight = Flight()
-        while True:
-            self._top_up(supply, info)
-            answers, self._answers = self._answers, []
-            yield from answers
-            if not self._flight:
-                return
-            try:
+        try:
+            while True:
+                self._top_up(supply, info)  # first, so that the device works while the caller looks at the answers
+                yield from self._landed()
+                if not self._flight:
+                    return
                 self._listen(info)
-            except Problem:
-                yield from self._answers
-                raise
+        except (Problem, KeyboardInterrupt):
+            yield from self._landed()
+            raise
 
     def close(self) -> None:
         """Give the line back."""
         self._transport.close()
 
+    def _landed(self) -> Iterator[Answer]:
+        """The answers that are there."""
+        while self._answers:
+            yield self._answers.popleft()
+
     def _top_up(self, supply: Iterator[tuple[int, bytes]], info: Info) -> None:
-        """Send windows while the device has credits, so that it works while the caller looks at the answers."""
+        """Send windows while the device has credits."""
         while len(self._flight) < info.credits and (following := next(supply, None)):
             index, window = following
             if len(window) != info.input_bytes:

@@ -11,7 +11,6 @@ import time
 import tty
 import zlib
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from cobs import cobs
@@ -88,6 +87,7 @@ class FakeDevice:
         self._muted = False
         self._stop = threading.Event()
         self._master, self._slave = os.openpty()
+        self._open = [self._slave, self._master]
         tty.setraw(self._slave)
         self.path = os.ttyname(self._slave)
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -103,9 +103,13 @@ class FakeDevice:
         """End the thread and give the pty back."""
         self._stop.set()
         self._thread.join(10)
-        for descriptor in (self._master, self._slave):
-            with suppress(OSError):
-                os.close(descriptor)
+        self._close_pty()
+
+    def _close_pty(self) -> None:
+        """Once only: the numbers soon belong to other files."""
+        open_, self._open = self._open, []
+        for descriptor in open_:
+            os.close(descriptor)
 
     def _serve(self) -> None:
         while not self._stop.is_set():
@@ -183,8 +187,7 @@ class FakeDevice:
 
     def _vanish(self) -> None:
         self._stop.set()
-        os.close(self._slave)
-        os.close(self._master)
+        self._close_pty()
 
     def _reset(self) -> None:
         self._buffer.clear()

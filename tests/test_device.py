@@ -263,6 +263,26 @@ def test_a_broken_device_ends_the_run_with_its_reason(faults: Faults, what: str)
         assert what in problem_of(fake, some_windows(20)).what
 
 
+@pytest.mark.parametrize("stop", [Problem("line", "is gone"), KeyboardInterrupt()])
+def test_an_answer_is_kept_when_the_next_send_finds_the_line_gone(stop: BaseException) -> None:
+    with FakeDevice() as fake:
+        device, got = Device(connect(fake.path)), []
+        device.hello()
+        exchange, sends = device._transport.exchange, []
+
+        def breaking(outgoing: bytearray, timeout: float) -> bytes:
+            sends.extend([1] if outgoing else [])
+            if len(sends) > 5:
+                raise stop
+            return exchange(outgoing, timeout)
+
+        device._transport.exchange = breaking
+        with pytest.raises(type(stop)):
+            got.extend(answer.index for answer in device.run(some_windows(10)))
+        device.close()
+    assert got == list(range(5))
+
+
 def test_answers_before_a_fault_are_kept() -> None:
     with FakeDevice(credits=4, faults=Faults(fault_at=6)) as fake:
         device, got = Device(connect(fake.path)), []
