@@ -74,7 +74,7 @@ STAGE = $(PY) -m pipeline
 $(TRAINED)/windows.json: models/$(name)/model.py pipeline/windows.py pipeline/data.py pipeline/spec.py | .venv/ready
 	$(STAGE).windows $(name)
 
-$(TRAINED)/train.json: $(TRAINED)/windows.json pipeline/train.py
+$(TRAINED)/train.json: $(TRAINED)/windows.json pipeline/train.py pipeline/fit.py pipeline/network.py
 	$(STAGE).train $(name)
 
 $(TRAINED)/prune.json: $(TRAINED)/train.json pipeline/prune.py

@@ -13,9 +13,10 @@ import numpy as np
 from pipeline.files import build_dir, read_json, write_json
 from pipeline.fit import Course, Fit, fit
 from pipeline.limits import check_drop, check_minimum, check_sparsity
+from pipeline.network import keras, load_network, quiet, save_network
 from pipeline.problem import EXIT_TOOL, Problem, run
 from pipeline.spec import Model, Source, load_model
-from pipeline.train import evaluate, keras, load_network, quiet, save_network
+from pipeline.train import evaluate
 from pipeline.windows import Arrays, augmentation, read_windows, side_of
 
 SLACK = 0.005  # tfmot rounds the number of zeros of each layer

@@ -17,9 +17,9 @@ from pipeline.files import build_dir, model_id, read_json, write_arrays, write_b
 from pipeline.flatbuffer import read
 from pipeline.graph import Graph, Tensor
 from pipeline.limits import check_drop, check_minimum
+from pipeline.network import load_network, outputs, quiet
 from pipeline.problem import Problem, run
 from pipeline.spec import Side, Source, load_model
-from pipeline.train import load_network, outputs, quiet
 from pipeline.windows import read_windows, side_of
 
 CALIBRATION_WINDOWS = 400

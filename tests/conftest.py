@@ -18,8 +18,8 @@ TINY = ROOT / "tests" / "fixtures" / "tiny"
 # Each stage's product, and the modules that make it stale when they are newer: the same as in the Makefile.
 STAGES = {
     "windows": ("windows.json", ("windows", "data", "spec")),
-    "train": ("train.json", ("train", "fit")),
-    "prune": ("prune.json", ("prune", "fit")),
+    "train": ("train.json", ("train", "fit", "network")),
+    "prune": ("prune.json", ("prune", "fit", "network")),
     "quantize": ("quantize.json", ("quantize", "metrics")),
 }
 

@@ -36,7 +36,7 @@ np.save(sys.argv[3], np.array(found))
 
 FLOAT_AND_DYNAMIC = """
 import sys
-from pipeline.train import keras, quiet
+from pipeline.network import keras, quiet
 k = keras(0)
 import tensorflow as tf
 network = k.models.load_model(sys.argv[1], compile=False)

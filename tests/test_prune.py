@@ -78,3 +78,11 @@ def test_says_that_the_model_must_be_trained_first(tiny_project: Path) -> None:
     with pytest.raises(Problem, match=r"train\.json: does not exist yet") as caught:
         prune.prune("tiny")
     assert caught.value.hint == "run: python -m pipeline.train tiny"
+
+
+def test_without_tfmot_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tensorflow_model_optimization.py").write_text("raise ImportError('No module named tfmot')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(Problem, match="pruning needs tensorflow-model-optimization: No module named tfmot") as caught:
+        prune.toolkit()
+    assert caught.value.code == 4

@@ -178,6 +178,15 @@ def test_known_ports_are_asked_of_the_system() -> None:
     assert isinstance(ports.known_ports(), dict)
 
 
+def test_a_server_that_is_not_there_is_told() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        number = free.getsockname()[1]
+    with pytest.raises(Problem, match="no connection") as caught:
+        connect(f"socket://127.0.0.1:{number}")
+    assert (caught.value.code, caught.value.hint) == (EXIT_DEVICE, "is the server running, host and port right?")
+
+
 def test_a_busy_port_names_who_has_it() -> None:
     with FakeDevice() as fake:
         first = connect(fake.path)

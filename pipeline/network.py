@@ -1,0 +1,95 @@
+"""The network in TensorFlow: made, loaded, saved, run. Only the stages up to quantize come here."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.files import needed
+from pipeline.problem import EXIT_TOOL, Problem
+from pipeline.spec import Model, Source
+
+Task = dict[str, Any]
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Send what C++ code writes to stderr nowhere (TensorFlow logs before it can be told not to)."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def keras(seed: int) -> Any:
+    """tf_keras with a fixed seed and deterministic operators; TensorFlow is imported here and not before."""
+    os.environ.update(TF_USE_LEGACY_KERAS="1", TF_CPP_MIN_LOG_LEVEL="3", TF_ENABLE_ONEDNN_OPTS="0")
+    try:
+        with quiet():
+            import tensorflow as tf
+            import tf_keras
+    except ImportError as error:
+        what = f"training needs TensorFlow and tf-keras: {error}"
+        raise Problem("tensorflow", what, "run: pip install '.[train]'", EXIT_TOOL) from error
+    tf.get_logger().setLevel("ERROR")
+    tf_keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+    return tf_keras
+
+
+def build_network(source: Source) -> Any:
+    """The model's untrained network, seeded; a Problem when it is not tf_keras or does not fit the windows."""
+    keras_ = keras(source.spec.seed)
+    network, spec = source.network(), source.spec
+    if not isinstance(network, keras_.Model):
+        made = f"{type(network).__module__.split('.')[0]} {type(network).__name__}"
+        hint = "pruning takes tf_keras only: import tf_keras, not keras or tensorflow.keras (Keras 3)"
+        raise Problem(source.path, f"network() gives a {made}, not a tf_keras Model", hint)
+    takes, gives = tuple(network.input_shape[1:]), tuple(network.output_shape[1:])
+    wanted = spec.window.shape if spec.task == "anomaly" else (len(spec.labels),)
+    if (takes, gives) != (spec.window.shape, wanted):
+        what = f"network() turns {takes} into {gives}, SPEC says {spec.window.shape} into {wanted}"
+        raise Problem(source.path, what)
+    return network
+
+
+def outputs(network: Any, x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The network's outputs [n, *out] for windows [n, *shape]."""
+    return np.asarray(network.predict(x, batch_size=256, verbose=0), np.float32)
+
+
+def task_of(spec: Model) -> Task:
+    """The task as quantize.json holds it; thresholds come with `evaluate`."""
+    return {"kind": spec.task, "labels": list(spec.labels), **({"threshold": {}} if spec.task == "anomaly" else {})}
+
+
+def load_network(path: Path, made_by: str, seed: int) -> Any:
+    """A network that a stage saved; a missing or broken file names the command that makes it."""
+    try:
+        return keras(seed).models.load_model(needed(path, made_by), compile=False)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise Problem(path, f"is not a network that tf_keras reads: {reason}", f"run: {made_by}") from error
+
+
+def save_network(network: Any, path: Path) -> None:
+    """Write a .keras file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_name(f".{os.getpid()}.{path.name}")
+    try:
+        network.save(half)
+        half.replace(path)
+    finally:
+        half.unlink(missing_ok=True)
