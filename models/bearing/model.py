@@ -28,7 +28,9 @@ SPEC = Model(
     sparsity=0.60,
     seed=7,
     training=Training(epochs=40, batch=64, rate=3e-3, patience=6, prune_epochs=10, prune_rate=1e-3),
-    limits=Limits("auc", minimum=0.99, drop_pruned=0.005, drop_int8=0.005),
+    limits=Limits(
+        "auc", minimum=0.99, drop_pruned=0.005, drop_int8=0.005, ticks={"cortex-m4": 100_000, "esp32": 200_000}
+    ),
 )
 
 MFPT = Package(
