@@ -150,7 +150,7 @@ def _link(firmware: Firmware, port: str, objects: Sequence[Path]) -> Path:
     script = Path("firmware/ports") / port / LINKER_SCRIPT
     if (root / script).exists():
         limits = (f"-Wl,--defsym=board_{kind}_bytes={getattr(board, f'{kind}_bytes')}" for kind in ("flash", "ram"))
-        argv += ["-nostartfiles", *limits, f"-Wl,-T,{script}"]
+        argv += ["-nostartfiles", *limits, "-T", str(script)]
     argv += [*map(str, objects), *board.build.link_flags, "-o", str(elf)]
     done = _run(argv, root)
     if done.returncode != 0:
