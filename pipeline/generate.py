@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import argparse
 import re
-import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pipeline import __version__, files
-from pipeline.graph import Tensor
+from pipeline import __version__, files, tflm
+from pipeline.ctext import c_prefix, edge, flatbuffer_array, origin, render, rows, write_changed
+from pipeline.flatbuffer import read
 from pipeline.importer import import_model, operators
 from pipeline.ops.base import Field
 from pipeline.plan import Plan, Step, plan, plan_json
@@ -21,8 +20,6 @@ from pipeline.problem import Problem, did_you_mean, run
 
 KERNEL_VERSION = 1  # NN_VERSION of firmware/kernels/nn.h that this generator writes for
 CTYPES = {"int8": "int8_t", "int32": "int32_t"}
-TEMPLATES = Path(__file__).parent / "templates"
-LINE_BYTES = 110  # of a row of numbers in weights.c
 
 
 def compile_model(content: bytes, where: Path | str) -> Plan:
@@ -34,30 +31,18 @@ def compile_model(content: bytes, where: Path | str) -> Plan:
 def sources(plan: Plan, content: bytes, model: str) -> dict[str, str]:
     """Generated files by name; the same input always gives the same text."""
     view = _view(plan, content, model)
-    names = ("model.h", "model.c", "weights.h", "weights.c", "model_data.h", "model_data.c")
-    return {name: _environment().get_template(f"{name}.j2").render(view) for name in names}
-
-
-def _environment() -> Any:
-    import jinja2
-
-    loader = jinja2.FileSystemLoader(TEMPLATES)
-    return jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-                              keep_trailing_newline=True, autoescape=False, extensions=["jinja2.ext.do"])  # fmt: skip
+    names = ("model.h", "model.c", "weights.h", "weights.c", "model_data.h", "model_data.c", "resolver.h")
+    return {name: render(f"{name}.j2", view) for name in names}
 
 
 def _view(plan: Plan, content: bytes, model: str) -> dict[str, Any]:
     """What the templates name."""
     prefix = c_prefix(model)
     return {
-        "model": model,
-        "prefix": prefix,
-        "version": __version__,
+        **origin(model, plan.graph.model_id, __version__),
         "kernel_version": KERNEL_VERSION,
-        "model_id": plan.graph.model_id,
-        "id_bytes": [f"0x{byte:02x}" for byte in bytes.fromhex(plan.graph.model_id)],
-        "input": _edge(plan.input),
-        "output": _edge(plan.output),
+        "input": edge(plan.input),
+        "output": edge(plan.output),
         "arena_bytes": plan.layout.arena_bytes,
         "weights_bytes": plan.weights_bytes,
         "kernels": sorted({step.call.kernel for step in plan.steps}),
@@ -65,21 +50,9 @@ def _view(plan: Plan, content: bytes, model: str) -> dict[str, Any]:
         "call_width": max(len(step["call"]) for step in steps),
         "arena_tensors": _arena_tensors(plan),
         "arrays": [array for step in plan.steps for array in _arrays(step, prefix)],
-        "data_bytes": len(content),
-        "data_rows": _rows(np.frombuffer(content, np.uint8)),
+        **flatbuffer_array(content),
+        "registrations": tflm.registrations(read(content)),
     }
-
-
-def c_prefix(model: str) -> str:
-    """The model's name as a C identifier, to start every external name with."""
-    word = re.sub(r"\W+", "_", model)
-    return f"m{word}" if word[:1].isdigit() else word
-
-
-def _edge(tensor: Tensor) -> dict[str, Any]:
-    bits = struct.unpack("<I", struct.pack("<f", tensor.scale))[0]
-    return {"bytes": tensor.count, "shape": tensor.shape, "scale": f"{tensor.scale:.9g}",
-            "scale_bits": f"0x{bits:08x}u", "zero_point": tensor.zero_point}  # fmt: skip
 
 
 def _step(plan: Plan, step: Step, prefix: str) -> dict[str, Any]:
@@ -124,31 +97,25 @@ def _arrays(step: Step, prefix: str) -> list[dict[str, Any]]:
     """The constant arrays of a step, flat in C with their shape as a product."""
     return [
         {"name": f"{prefix}_{step.name}_{name}", "ctype": CTYPES[str(value.dtype)],
-         "shape": value.shape, "rows": _rows(value.reshape(-1))}
+         "shape": value.shape, "rows": rows(value.reshape(-1))}
         for name, value in step.call.fields.items()
         if isinstance(value, np.ndarray)
     ]  # fmt: skip
 
 
-def _rows(values: NDArray[Any]) -> list[str]:
-    """Numbers with commas, broken into lines."""
-    lines, line = [], ""
-    for value in values.tolist():
-        word = "INT32_MIN, " if value == -(2**31) else f"{value}, "
-        if len(line) + len(word) > LINE_BYTES:
-            lines.append(line.rstrip())
-            line = ""
-        line += word
-    return [*lines, line.rstrip()]
-
-
 def write(folder: Path, plan: Plan, content: bytes, head: Mapping[str, Any]) -> None:
-    """All generated files into `folder`; a file that would not change keeps its time: make does no work twice."""
-    for name, text in sources(plan, content, str(head["model"])).items():
-        path = folder / name
-        if not path.exists() or path.read_text() != text:
-            files.write_text(path, text)
+    """All generated files into `folder`."""
+    write_changed(folder, sources(plan, content, str(head["model"])))
     files.write_json(folder / "plan.json", plan_json(plan, **head))
+
+
+def generate(folder: Path, path: Path, head: Mapping[str, Any]) -> str:
+    """The compiled runtime's files of a .tflite into `folder`; returns what they come to, in words."""
+    content = path.read_bytes()
+    made = compile_model(content, path)
+    write(folder, made, content, {**head, "kernel_version": KERNEL_VERSION})
+    return (f"{len(made.steps)} calls, arena {made.layout.arena_bytes} bytes (at least {made.layout.arena_bound}),"
+            f" weights {made.weights_bytes} bytes")  # fmt: skip
 
 
 def check_runtime(runtime: str) -> None:
@@ -176,14 +143,11 @@ def main(argv: Sequence[str]) -> int:
     check_board_name(arguments.board)
     check_runtime(arguments.runtime)
     path = files.needed(files.build_dir(name) / "model.tflite", f"python -m pipeline.quantize {name}")
-    content = path.read_bytes()
-    made = compile_model(content, path)
     head = {"generator": f"pipeline.generate {__version__}", "model": name, "board": arguments.board,
-            "runtime": arguments.runtime, "kernel_version": KERNEL_VERSION}  # fmt: skip
+            "runtime": arguments.runtime}  # fmt: skip
     folder = files.firmware_dir(name, arguments.board, arguments.runtime)
-    write(folder, made, content, head)
-    print(f"{folder}: {len(made.steps)} calls, arena {made.layout.arena_bytes} bytes "  # noqa: T201
-          f"(at least {made.layout.arena_bound}), weights {made.weights_bytes} bytes")  # fmt: skip
+    stage = tflm.generate if arguments.runtime == "tflm" else generate
+    print(f"{folder}: {stage(folder, path, head)}")  # noqa: T201
     return 0
 
 

@@ -20,7 +20,7 @@ from pipeline.problem import Problem
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = ROOT / "tests" / "golden"
-PRINTED = ("model.h", "model.c", "weights.h", "weights.c", "model_data.h")
+PRINTED = ("model.h", "model.c", "weights.h", "weights.c", "model_data.h", "resolver.h")
 
 
 def gesture() -> bytes:

@@ -4,6 +4,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct {
     uint32_t scale_bits; /* IEEE-754 binary32 bit pattern of the scale: the core handles no floats */
     int32_t zero_point;
@@ -33,5 +37,9 @@ const char *runtime_start(void);
 
 /* One inference: input_bytes in, output_bytes out. Returns NULL, or the fault in words. */
 const char *runtime_run(const int8_t *input, int8_t *output);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

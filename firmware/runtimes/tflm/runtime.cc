@@ -1,0 +1,148 @@
+/* The tflm runtime: TensorFlow Lite Micro's interpreter runs the model's flatbuffer. */
+#include "runtime.h"
+
+#include <csetjmp>
+#include <cstdint>
+#include <cstring>
+#include <new>
+
+#include "model.h"
+#include "model_data.h"
+#include "resolver.h"
+#include "tensorflow/lite/micro/micro_interpreter.h"
+#include "tensorflow/lite/micro/micro_log.h"
+#include "tensorflow/lite/schema/schema_generated.h"
+#include "words.h"
+
+static_assert(MODEL_ARENA_BYTES <= BOARD_ARENA_BYTES, MODEL_NAME ": the arena does not fit this board");
+
+namespace
+{
+
+alignas(16) uint8_t arena[MODEL_ARENA_BYTES];
+alignas(tflite::MicroInterpreter) uint8_t interpreter_place[sizeof(tflite::MicroInterpreter)];
+alignas(model_resolver_t) uint8_t resolver_place[sizeof(model_resolver_t)];
+
+tflite::MicroInterpreter *interpreter;
+const char *stopped; /* a fault after which TFLite Micro cannot go on */
+jmp_buf halt;
+bool may_halt;
+
+const runtime_model_t facts = {
+    MODEL_NAME,
+    MODEL_ID,
+    MODEL_INPUT_BYTES,
+    MODEL_OUTPUT_BYTES,
+    MODEL_ARENA_BYTES,
+    MODEL_WEIGHTS_BYTES,
+    MODEL_OPERATORS,
+    MODEL_KERNEL_VERSION,
+    {MODEL_INPUT_SCALE_BITS, MODEL_INPUT_ZERO_POINT},
+    {MODEL_OUTPUT_SCALE_BITS, MODEL_OUTPUT_ZERO_POINT},
+};
+
+/* Whether TFLite Micro sees a tensor as the generator did: else its library was built with other options than this. */
+bool is_edge(const TfLiteTensor *tensor, size_t bytes, int32_t zero_point)
+{
+    return tensor != nullptr && tensor->type == kTfLiteInt8 && tensor->bytes == bytes &&
+           tensor->params.zero_point == zero_point && tensor->data.int8 != nullptr;
+}
+
+const char *start()
+{
+    const tflite::Model *model = tflite::GetModel(MODEL_DATA);
+
+    if (model->version() != TFLITE_SCHEMA_VERSION) {
+        MicroPrintf("the model is of schema version %d, this TFLite Micro reads %d", static_cast<int>(model->version()),
+                    TFLITE_SCHEMA_VERSION);
+        return words_said("the model is of a schema version that this TFLite Micro does not read");
+    }
+    model_resolver_t *resolver = new (resolver_place) model_resolver_t;
+    if (model_resolve(*resolver) != kTfLiteOk) {
+        return words_said("the resolver does not take the model's operators");
+    }
+    interpreter = new (interpreter_place) tflite::MicroInterpreter(model, *resolver, arena, sizeof arena);
+    if (interpreter->AllocateTensors() != kTfLiteOk) {
+        return words_said("AllocateTensors failed, and this TFLite Micro was built without its words");
+    }
+    if (!is_edge(interpreter->input(0), MODEL_INPUT_BYTES, MODEL_INPUT_ZERO_POINT) ||
+        !is_edge(interpreter->output(0), MODEL_OUTPUT_BYTES, MODEL_OUTPUT_ZERO_POINT)) {
+        return "input and output are not as generated: was the library built without TF_LITE_STATIC_MEMORY?";
+    }
+    return nullptr;
+}
+
+const char *run(const int8_t *input, int8_t *output)
+{
+    memcpy(interpreter->input(0)->data.int8, input, MODEL_INPUT_BYTES);
+    if (interpreter->Invoke() != kTfLiteOk) {
+        return words_said("Invoke failed, and this TFLite Micro was built without its words");
+    }
+    memcpy(output, interpreter->output(0)->data.int8, MODEL_OUTPUT_BYTES);
+    return nullptr;
+}
+
+/* What a failed check leaves behind cannot be run again. */
+const char *halted()
+{
+    may_halt = false;
+    stopped = words_said("TFLite Micro stopped: a check of its own failed");
+    return stopped;
+}
+
+} // namespace
+
+const char *runtime_name(void)
+{
+    return "tflm";
+}
+
+const runtime_model_t *runtime_model(void)
+{
+    return &facts;
+}
+
+const char *runtime_start(void)
+{
+    words_clear();
+    if (setjmp(halt) != 0) {
+        return halted();
+    }
+    may_halt = true;
+    stopped = start();
+    may_halt = false;
+    return stopped;
+}
+
+const char *runtime_run(const int8_t *input, int8_t *output)
+{
+    if (stopped != nullptr) {
+        return stopped;
+    }
+    words_clear();
+    if (setjmp(halt) != 0) {
+        return halted();
+    }
+    may_halt = true;
+    const char *fault = run(input, output);
+    may_halt = false;
+    return fault;
+}
+
+/* TFLite Micro's failed checks end here, as a fault instead of a silent board; a framework's own abort() goes before.
+ */
+extern "C" __attribute__((weak)) void abort(void)
+{
+    if (may_halt) {
+        longjmp(halt, 1);
+    }
+    for (;;) {
+    }
+}
+
+/* What newlib's assert() calls, which would print through its standard streams. */
+extern "C" __attribute__((weak)) void __assert_func(const char *file, int line, const char *, const char *expression)
+{
+    MicroPrintf("%s:%d %s was not true.", file, line, expression);
+    abort();
+}

@@ -1,0 +1,115 @@
+"""The tflm runtime's generator: model.h, the flatbuffer as an array, a resolver of the model's operators, plan.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline import __version__, files
+from pipeline.ctext import edge, edge_json, flatbuffer_array, origin, render, write_changed
+from pipeline.flatbuffer import read
+from pipeline.graph import Graph, Node
+from pipeline.plan import c_name, layer_path
+from pipeline.problem import Problem, raise_all
+from pipeline.tflm_arena import Arena, find_arena
+
+# Builtin operators that MicroMutableOpResolver has a method for.
+_NAMES = """
+    ABS ADD ADD_N ARG_MAX ARG_MIN ASSIGN_VARIABLE AVERAGE_POOL_2D BATCH_MATMUL BATCH_TO_SPACE_ND BROADCAST_ARGS
+    BROADCAST_TO CAST CEIL CONCATENATION CONV_2D COS CUMSUM DEPTHWISE_CONV_2D DEPTH_TO_SPACE DEQUANTIZE DIV ELU
+    EMBEDDING_LOOKUP EQUAL EXP EXPAND_DIMS FILL FLOOR FLOOR_DIV FLOOR_MOD FULLY_CONNECTED GATHER GATHER_ND GREATER
+    GREATER_EQUAL HARD_SWISH L2_NORMALIZATION L2_POOL_2D LEAKY_RELU LESS LESS_EQUAL LOG LOGICAL_AND LOGICAL_NOT
+    LOGICAL_OR LOGISTIC LOG_SOFTMAX MAXIMUM MAX_POOL_2D MEAN MINIMUM MIRROR_PAD MUL NEG NOT_EQUAL PACK PAD PADV2 PRELU
+    QUANTIZE READ_VARIABLE REDUCE_MAX RELU RELU6 RESHAPE RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR ROUND RSQRT SELECT_V2
+    SHAPE SIN SLICE SOFTMAX SPACE_TO_BATCH_ND SPACE_TO_DEPTH SPLIT SPLIT_V SQRT SQUARE SQUARED_DIFFERENCE SQUEEZE
+    STRIDED_SLICE SUB SUM SVDF TANH TRANSPOSE TRANSPOSE_CONV UNIDIRECTIONAL_SEQUENCE_LSTM UNPACK VAR_HANDLE ZEROS_LIKE
+"""
+OPERATORS = frozenset(_NAMES.split())
+# Those whose method does not spell its operator's name as the others do.
+METHODS = {"BATCH_MATMUL": "BatchMatMul", "CUMSUM": "CumSum", "PADV2": "PadV2",
+           "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTM"}  # fmt: skip
+# Those with a registration for int8 alone: the code for floats and int16 is then not linked.
+INT8 = frozenset(("ADD", "AVERAGE_POOL_2D", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "MAX_POOL_2D", "MUL",
+                  "SOFTMAX"))  # fmt: skip
+KERNEL_VERSION = 0  # none of this project's kernels
+
+
+def registrations(graph: Graph) -> list[dict[str, str]]:
+    """Each operator of the model once, by name, with its method of MicroMutableOpResolver and its argument."""
+    made = []
+    for op in sorted({node.op for node in graph.nodes}):
+        words = (word if word == "2D" else word.capitalize() for word in op.split("_"))
+        method = METHODS.get(op, "".join(words)) if op in OPERATORS else ""
+        int8 = op in INT8 and all(_is_int8(graph, node) for node in graph.nodes if node.op == op)
+        made.append({"op": op, "method": method, "argument": f"tflite::Register_{op}_INT8()" if int8 else ""})
+    return made
+
+
+def _is_int8(graph: Graph, node: Node) -> bool:
+    """Whether activations and weights are int8; a bias is int32 in any case."""
+    bias = 2 if node.op in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED") else len(node.inputs)
+    return all(graph.tensors[i].dtype == "int8" for i in (*node.inputs[:bias], *node.outputs) if i >= 0)
+
+
+def sources(graph: Graph, content: bytes, model: str, arena: Arena) -> dict[str, str]:
+    """Generated files by name; the same input always gives the same text."""
+    view = {
+        **origin(model, graph.model_id, __version__),
+        **flatbuffer_array(content),
+        "kernel_version": KERNEL_VERSION,
+        "steps": graph.nodes,
+        "input": edge(graph.tensors[graph.inputs[0]]),
+        "output": edge(graph.tensors[graph.outputs[0]]),
+        "weights_bytes": len(content),
+        "arena": arena,
+        "registrations": registrations(graph),
+    }
+    templates = {"model.h": "tflm_model.h.j2"}
+    names = ("model.h", "model_data.h", "model_data.c", "resolver.h")
+    return {name: render(templates.get(name, f"{name}.j2"), view) for name in names}
+
+
+def plan_json(graph: Graph, content: bytes, arena: Arena, head: Mapping[str, Any]) -> dict[str, Any]:
+    """plan.json: what the harness and the build know of the firmware; the interpreter itself plans on the device."""
+    return {
+        **head,
+        "kernel_version": KERNEL_VERSION,
+        "model_id": graph.model_id,
+        "arena_bytes": arena.narrow.bytes,
+        "arena": arena.as_json(),
+        "weights_bytes": len(content),
+        "input": edge_json(graph.tensors[graph.inputs[0]]),
+        "output": edge_json(graph.tensors[graph.outputs[0]]),
+        "operators": [
+            {"index": node.index, "op": node.op, "name": c_name(layer_path(graph, node), node.op),
+             "output_shape": list(graph.output(node).shape)}
+            for node in graph.nodes
+        ],
+    }  # fmt: skip
+
+
+def generate(folder: Path, path: Path, head: Mapping[str, Any]) -> str:
+    """The tflm runtime's files of a .tflite into `folder`; returns what they come to, in words."""
+    content = path.read_bytes()
+    graph = read(content, path)
+    raise_all(_problems(graph, path))
+    arena = find_arena(graph, content)
+    write_changed(folder, sources(graph, content, str(head["model"]), arena))
+    files.write_json(folder / "plan.json", plan_json(graph, content, arena, head))
+    return (f"{len(graph.nodes)} operators, arena {arena.narrow.bytes} bytes ({arena.source}),"
+            f" flatbuffer {len(content)} bytes")  # fmt: skip
+
+
+def _problems(graph: Graph, where: Path) -> list[Problem]:
+    """One int8 input and output, and operators that TFLite Micro has."""
+    problems = []
+    for name, edges in (("input", graph.inputs), ("output", graph.outputs)):
+        if [graph.tensors[i].dtype for i in edges] != ["int8"]:
+            kinds = ", ".join(graph.tensors[i].dtype for i in edges) or "none"
+            what = f"runtime=tflm takes one int8 {name}, the model has {kinds}"
+            problems.append(Problem(where, what, "quantize it to full integers: python -m pipeline.quantize"))
+    unknown = [graph.label(node) for node in graph.nodes if node.op not in OPERATORS]
+    if unknown:
+        problems.append(Problem(where, f"TFLite Micro has no {', '.join(unknown)}", "change the layers"))
+    return problems
