@@ -52,8 +52,11 @@ def board(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture
 def line(board: tuple[Board, Path]) -> Iterator[Line]:
+    """A line to the firmware that HELLO was said on."""
     with emulate(*board) as path:
-        yield Line(path)
+        line = Line(path)
+        assert line.ask(b"\0" + frame(HELLO, 0, b"\1"))[0] == INFO
+        yield line
 
 
 def test_hello_names_board_model_runtime_and_compiler(board: tuple[Board, Path], line: Line) -> None:
@@ -124,6 +127,7 @@ def test_an_emulators_clock_counts_instructions_exactly(
     for _ in range(2):
         with emulate(board, counting) as path:
             line = Line(path)
+            line.ask(frame(HELLO, 99, b"\1"))
             for seq, turns in enumerate((1, 2, 1000, 100_000, 10_000_000)):
                 _, _, body = line.ask(frame(RUN, seq, struct.pack("<I", turns) + bytes(20)))
                 instructions = struct.unpack_from("<I", body)[0] / board.emulator.clock.ticks_per_unit

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 SANITIZE = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 WINDOW = bytes(range(24))
 UNKNOWN_SEQ = 0xFFFF
-CRC, LENGTH, TYPE, PROTOCOL, RUNTIME, CLOCK = 1, 2, 3, 4, 5, 6
+CRC, LENGTH, TYPE, PROTOCOL, RUNTIME, CLOCK, SESSION = 1, 2, 3, 4, 5, 6, 7
 
 
 def compile_device(folder: Path, *flags: str, runtime: Path = echo.FIXTURES / "echo_runtime" / "runtime.c") -> Path:
@@ -33,12 +33,13 @@ def device(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return compile_device(tmp_path_factory.mktemp("device"))
 
 
-def talk(device: Path, line: bytes) -> list[tuple[int, int, bytes]]:
-    """All answers to these bytes. The sanitizers must have nothing to say."""
+def talk(device: Path, line: bytes, greeted: bool = True) -> list[tuple[int, int, bytes]]:
+    """All answers to these bytes, after a HELLO when `greeted`. The sanitizers must have nothing to say."""
+    line = frame(HELLO, 0xF00D, b"\1") + line if greeted else line
     done = subprocess.run([device], input=line, capture_output=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout == b"" or done.stdout.endswith(b"\0")
-    return [parse(raw) for raw in done.stdout.split(b"\0")[:-1]]
+    return [parse(raw) for raw in done.stdout.split(b"\0")[:-1]][greeted:]
 
 
 def error(answer: tuple[int, int, bytes]) -> tuple[int, int, int, str]:
@@ -68,6 +69,18 @@ def test_run_gives_ticks_the_crc_of_the_input_and_the_output(device: Path) -> No
     assert (kind, seq) == (RESULT, 7)
     assert struct.unpack_from("<II", body) == (5, zlib.crc32(WINDOW))
     assert body[8:] == bytes(~value & 255 for value in WINDOW[:14]) + b"\1\0"
+
+
+def test_a_run_before_hello_is_refused(device: Path) -> None:
+    line = frame(RUN, 7, WINDOW) + frame(HELLO, 8, b"\1") + frame(RUN, 9, WINDOW)
+    first, info, result = talk(device, line, greeted=False)
+    assert error(first) == (7, 0, SESSION, "HELLO comes first")
+    assert (info[0], run_count(result)) == (INFO, 1)
+
+
+def test_a_hello_that_is_refused_greets_nobody(device: Path) -> None:
+    _, refused = talk(device, frame(HELLO, 7, b"\2") + frame(RUN, 8, WINDOW), greeted=False)
+    assert error(refused)[:3] == (8, 0, SESSION)
 
 
 def test_a_repeated_run_is_answered_from_memory(device: Path) -> None:

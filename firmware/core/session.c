@@ -15,7 +15,7 @@
 enum { PROTOCOL_VERSION = 1, UNKNOWN_SEQ = 0xFFFF, HEAD_BYTES = 3 /* type and seq */ };
 enum { HELLO = 0x01, RUN = 0x02, INFO = 0x81, RESULT = 0x82, ERROR = 0x8F };
 enum { REFUSAL = 0, FAULT = 1 };
-enum { CODE_CRC = 1, CODE_LENGTH = 2, CODE_TYPE = 3, CODE_PROTOCOL = 4, CODE_RUNTIME = 5, CODE_CLOCK = 6 };
+enum { CODE_CRC = 1, CODE_LENGTH = 2, CODE_TYPE = 3, CODE_PROTOCOL = 4, CODE_RUNTIME = 5, CODE_CLOCK = 6, CODE_SESSION = 7 };
 enum { CLOCK_PATIENCE = 1000 /* readings of a clock before it is said to stand */ };
 
 typedef struct {
@@ -31,6 +31,7 @@ static struct {
     answer_t answers[SESSION_ANSWERS];
     uint8_t credits;
     uint8_t next; /* the answer to forget first */
+    uint8_t greeted;
     wire_in_t in;
     wire_out_t out;
     const char *fault;
@@ -114,6 +115,7 @@ static void hello(uint16_t seq, const uint8_t *body, size_t count)
         for (uint8_t i = 0; i < SESSION_ANSWERS; i++) {
             session.answers[i].used = 0;
         }
+        session.greeted = 1;
         send_info(seq);
     }
 }
@@ -171,6 +173,10 @@ static void run(uint16_t seq, const uint8_t *body, size_t count)
 
     if (session.fault != NULL) {
         send_error(seq, FAULT, CODE_RUNTIME, session.fault);
+        return;
+    }
+    if (!session.greeted) {
+        send_error(seq, REFUSAL, CODE_SESSION, "HELLO comes first");
         return;
     }
     if (count != MODEL_INPUT_BYTES) {
