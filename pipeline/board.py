@@ -13,8 +13,8 @@ from typing import Any
 
 from pipeline import files
 from pipeline.problem import Problem, did_you_mean, raise_all, run
-from pipeline.table import read_table
-from pipeline.tool import program
+from pipeline.table import overlaid, read_table
+from pipeline.tool import has_module, program
 
 CLOCK_KINDS = ("cycles", "instructions", "microseconds")
 
@@ -73,7 +73,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class Emulator:
-    """Stands in for the board: the same sources behind another port. {elf} is filled in."""
+    """Stands in for the board: the same sources behind another port. {python} and {elf} are filled in."""
 
     name: str
     command: tuple[str, ...]
@@ -81,7 +81,8 @@ class Emulator:
     clock: Clock
     faithful: str
     not_faithful: str
-    package: str = ""
+    package: str = ""  # the Debian package that brings it
+    module: str = ""  # the Python module without which a {python} command is of no use
 
 
 @dataclass(frozen=True)
@@ -112,12 +113,8 @@ def load_board(name: str) -> Board:
     """The board of boards/<name>.toml; all problems of the file at once."""
     if name not in board_names():
         raise Problem("boards", f"there is no board {name}", did_you_mean(name, board_names()))
-    path = files.project_root() / "boards" / f"{name}.toml"
     where = f"boards/{name}.toml"
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Problem(where, f"is not TOML: {error}") from error
+    table = _whole_table(name, where)
     problems: list[Problem] = []
     if "name" in table:
         problems.append(Problem(where, "has no key name", "the name is the file's"))
@@ -128,14 +125,45 @@ def load_board(name: str) -> Board:
     return board
 
 
+def _whole_table(name: str, where: str) -> dict[str, Any]:
+    """The table of boards/<name>.toml, laid over that of the board it says it is `like`."""
+    table = _table(name, where)
+    base = table.pop("like", None)
+    if base is None:
+        return table
+    if base not in board_names():
+        raise Problem(where, f"like: there is no board {base}", did_you_mean(str(base), board_names()))
+    under = _table(base, f"boards/{base}.toml")
+    if "like" in under:
+        raise Problem(where, f"like: {base} is itself like {under['like']}", "name the board that is like no other")
+    return overlaid(under, table)
+
+
+def _table(name: str, where: str) -> dict[str, Any]:
+    path = files.project_root() / "boards" / f"{name}.toml"
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Problem(where, f"is not TOML: {error}") from error
+
+
 def find_compiler(board: Board) -> Compiler | None:
     """The first of the board's compilers that is on PATH."""
     return next((each for each in board.build.compilers if shutil.which(each.command)), None)
 
 
 def find_emulator(emulator: Emulator) -> bool:
-    """Whether the emulator's program is there; one that runs the ELF itself always is."""
+    """Whether the emulator's program, or its Python module, is there; one that runs the ELF itself always is."""
+    if emulator.command[0] == "{python}":
+        return not emulator.module or has_module(emulator.module)
     return emulator.command[0] == "{elf}" or shutil.which(emulator.command[0]) is not None
+
+
+def how_to_install(emulator: Emulator) -> str:
+    """The command that brings the emulator, as far as the board file says."""
+    if emulator.module:
+        return f"pip install {emulator.module}"
+    return f"apt install {emulator.package}" if emulator.package else ""
 
 
 def _contradictions(board: Board, where: str) -> list[Problem]:
@@ -194,7 +222,7 @@ def lines(board: Board) -> list[str]:
         f"{'':<12}upload    {program(board.upload.command) if board.upload else 'none: it runs in its emulator only'}",
     ]
     if board.emulator:
-        missing = "" if find_emulator(board.emulator) else f" not found (install {board.emulator.package})"
+        missing = "" if find_emulator(board.emulator) else f" not found ({how_to_install(board.emulator)})"
         text += [
             f"{'':<12}emulator  {board.emulator.name}{missing}",
             f"{'':<12}  is faithful to      {board.emulator.faithful}",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import re
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from collections import deque
@@ -15,7 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from pipeline import files
-from pipeline.board import Board, Emulator, find_emulator
+from pipeline.board import Board, Emulator, find_emulator, how_to_install
 from pipeline.problem import EXIT_DEVICE, EXIT_TOOL, Problem
 
 PTY = re.compile(r"(?:pty: |redirected to )(/dev/\S+)")  # ours, and QEMU's "char device redirected to /dev/pts/3 (...)"
@@ -34,9 +36,10 @@ def command(board: Board, elf: Path) -> list[str]:
     """The argv that serves `elf` on a pty, whose path it prints."""
     emulator = _emulator(board)
     if not find_emulator(emulator):
-        hint = f"install the Debian package {emulator.package}" if emulator.package else ""
-        raise Problem(emulator.command[0], f"the emulator of board {board.name} is not installed", hint, EXIT_TOOL)
-    argv = [part.replace("{elf}", str(elf.resolve())) for part in emulator.command]
+        tool, hint = emulator.module or emulator.command[0], how_to_install(emulator)
+        raise Problem(tool, f"the emulator of board {board.name} is not installed", hint, EXIT_TOOL)
+    filled = {"{elf}": str(elf.resolve()), "{python}": sys.executable}
+    argv = [filled.get(part, part) for part in emulator.command]
     return [shutil.which(argv[0]) or argv[0], *argv[1:]]
 
 
@@ -63,9 +66,16 @@ def _start(argv: list[str]) -> subprocess.Popen[str]:
     """In a process group of its own, so that Ctrl-C is ours alone; dies with us, where setpriv (util-linux) is."""
     setpriv = shutil.which("setpriv")
     guard = [setpriv, "--pdeathsig", "KILL"] if setpriv else []
-    pipe = subprocess.PIPE
+    ours = [str(Path(__file__).resolve().parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
     return subprocess.Popen(
-        [*guard, *argv], stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True, errors="replace", process_group=0
+        [*guard, *argv],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        process_group=0,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(ours)},  # for an emulator that is a module of this package
     )
 
 

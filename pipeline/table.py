@@ -27,6 +27,15 @@ def read_table(kind: type, table: Any, where: str, section: str, problems: list[
     return None if problems else kind(**values)
 
 
+def overlaid(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """`under` with what `over` says of it: tables key by key, everything else as a whole."""
+    merged = dict(under)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = overlaid(merged[key], value) if both else value
+    return merged
+
+
 def _value(hint: Any, value: Any, where: str, inner: str, problems: list[Problem]) -> object:
     if isinstance(hint, types.UnionType):
         hint = typing.get_args(hint)[0]  # X | None

@@ -26,7 +26,7 @@ def run_tool(
     tool = program(template)
     if shutil.which(argv[0]) is None:
         raise Problem(tool, "is not installed", code=EXIT_TOOL)
-    if tool != template[0] and not _has_module(tool):
+    if tool != template[0] and not has_module(tool):
         raise Problem(tool, "is not installed", f"pip install {tool}", EXIT_TOOL)
     output = STDERR if show else subprocess.PIPE
     done = subprocess.run(argv, cwd=folder, stdout=output, stderr=subprocess.STDOUT, text=True, check=False)
@@ -35,7 +35,8 @@ def run_tool(
         raise Problem(tool, f"failed with code {done.returncode}" + (f":\n    {said}" if said else ""), code=code)
 
 
-def _has_module(name: str) -> bool:
+def has_module(name: str) -> bool:
+    """Whether a Python module can be imported here."""
     from importlib.util import find_spec
 
     return find_spec(name) is not None

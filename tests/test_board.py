@@ -143,6 +143,32 @@ def test_a_new_board_is_one_file(project: Path) -> None:
     assert "mine" in board.board_names()
 
 
+def variant(project: Path, text: str) -> None:
+    (project / "boards" / "mine.toml").write_text(text)
+
+
+def test_a_board_may_say_only_what_differs_from_another(project: Path) -> None:
+    variant(project, 'like = "esp32"\nram_bytes = 150_000\n[serial]\nsettle_seconds = 2\n[build]\nflags = ["-Os"]\n')
+    mine, esp32 = load_board("mine"), load_board("esp32")
+    assert (mine.name, mine.ram_bytes, mine.serial.settle_seconds) == ("mine", 150_000, 2.0)
+    assert (mine.serial.baud, mine.upload, mine.emulator) == (esp32.serial.baud, esp32.upload, esp32.emulator)
+    assert (mine.build.flags, mine.build.compilers) == (("-Os",), esp32.build.compilers)
+
+
+def test_a_board_like_an_unknown_one_names_the_nearest(project: Path) -> None:
+    variant(project, 'like = "esp23"\n')
+    assert said("mine") == ["error: boards/mine.toml: like: there is no board esp23", "  hint: did you mean esp32?"]
+
+
+def test_a_board_is_not_like_one_that_is_itself_like_another(project: Path) -> None:
+    variant(project, 'like = "host"\n')
+    (project / "boards" / "other.toml").write_text('like = "mine"\n')
+    assert said("other") == [
+        "error: boards/other.toml: like: mine is itself like host",
+        "  hint: name the board that is like no other",
+    ]
+
+
 def test_the_table_shows_every_board_its_tools_and_its_fidelity(capsys: pytest.CaptureFixture[str]) -> None:
     assert board.main([]) == 0
     table = capsys.readouterr().out
@@ -162,7 +188,7 @@ def test_the_table_says_what_to_install(
     assert board.main(["esp32"]) == 0
     table = capsys.readouterr().out
     assert "compiler  not found (install gcc-xtensa-lx106 picolibc-xtensa-lx106-elf)" in table
-    assert "QEMU xtensa sim, lx106 core not found (install qemu-system-misc)" in table
+    assert "QEMU xtensa sim, lx106 core not found (apt install qemu-system-misc)" in table
 
 
 def test_json_is_for_a_machine(capsys: pytest.CaptureFixture[str]) -> None:

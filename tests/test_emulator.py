@@ -122,7 +122,20 @@ def test_a_missing_emulator_names_the_debian_package(folder: Path, monkeypatch: 
         "qemu-system-xtensa: the emulator of board esp32 is not installed",
         EXIT_TOOL,
     )
-    assert problem.hint == "install the Debian package qemu-system-misc"
+    assert problem.hint == "apt install qemu-system-misc"
+
+
+def test_a_missing_python_module_of_an_emulator_says_how_to_install_it(folder: Path) -> None:
+    host = board("{python}", "-m", "pipeline.labwired_pty", "{elf}")
+    assert host.emulator
+    lacking = dataclasses.replace(host, emulator=dataclasses.replace(host.emulator, module="no_such_emulator"))
+    problem = fails(lacking, folder)
+    assert (str(problem), problem.code) == ("no_such_emulator: the emulator of board host is not installed", EXIT_TOOL)
+    assert problem.hint == "pip install no_such_emulator"
+
+
+def test_the_emulator_may_be_a_python_module_of_ours() -> None:
+    assert command(board("{python}", "-m", "x", "{elf}"), Path("/a.elf")) == [sys.executable, "-m", "x", "/a.elf"]
 
 
 def test_an_emulator_that_ends_at_once_is_quoted(folder: Path) -> None:
