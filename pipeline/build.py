@@ -19,10 +19,14 @@ from pipeline.board import Board, Compiler, find_compiler, load_board
 from pipeline.problem import EXIT_TOOL, Problem, did_you_mean, raise_all, run
 from pipeline.progress import progress, say
 from pipeline.size import Size, arena_does_not_fit, does_not_fit, measure, overflows
+from pipeline.tflm_library import Library, find_library
 from pipeline.tool import run_tool
 
 # -O2 because reference-style kernels are 3 to 5 times slower with -Os.
-COMPILE_FLAGS = ("-std=c11", "-O2", "-Wall", "-Wextra", "-ffunction-sections", "-fdata-sections")
+COMPILE_FLAGS = ("-O2", "-Wall", "-Wextra", "-ffunction-sections", "-fdata-sections")
+C_FLAGS = ("-std=c11",)
+# As TFLite Micro's own build has them: its headers lay out their structs by TF_LITE_STATIC_MEMORY.
+CPP_FLAGS = ("-std=c++17", "-fno-rtti", "-fno-exceptions", "-fno-threadsafe-statics", "-DTF_LITE_STATIC_MEMORY")
 LINK_FLAGS = ("-Wl,--gc-sections", "-Wl,--build-id=none", "-Wl,--print-memory-usage")
 LINKER_SCRIPT = "link.ld"
 
@@ -37,6 +41,7 @@ class Firmware:
     board: Board
     runtime: str
     compiler: Compiler
+    library: Library | None = None  # TFLite Micro, for the runtime that is built on it
 
 
 def build(firmware: Firmware) -> dict[str, Any]:
@@ -87,7 +92,7 @@ def _sources(firmware: Firmware) -> list[Path]:
 
 
 def _c_files(root: Path, folder: Path) -> list[Path]:
-    return sorted(path.relative_to(root) for path in (root / folder).iterdir() if path.suffix in (".c", ".S"))
+    return sorted(path.relative_to(root) for path in (root / folder).iterdir() if path.suffix in (".c", ".cc", ".S"))
 
 
 def _compile(firmware: Firmware, sources: Sequence[Path]) -> dict[Path, Path]:
@@ -97,7 +102,8 @@ def _compile(firmware: Firmware, sources: Sequence[Path]) -> dict[Path, Path]:
     def one(source: Path) -> tuple[Path, subprocess.CompletedProcess[str]]:
         target = firmware.folder / "objects" / source.with_suffix(".o")
         (firmware.root / target).parent.mkdir(parents=True, exist_ok=True)
-        argv = [firmware.compiler.command, *flags, "-c", str(source), "-o", str(target)]
+        language = cpp_flags(firmware.library) if source.suffix == ".cc" else C_FLAGS
+        argv = [firmware.compiler.command, *language, *flags, "-c", str(source), "-o", str(target)]
         return target, _run(argv, firmware.root)
 
     objects, failed = {}, []
@@ -115,8 +121,9 @@ def _compile(firmware: Firmware, sources: Sequence[Path]) -> dict[Path, Path]:
 
 
 def compile_flags(firmware: Firmware) -> list[str]:
-    """Flags of every C file of a firmware, whatever the port."""
+    """Flags of every file of a firmware, whatever its language and the port."""
     board, compiler = firmware.board, firmware.compiler
+    built_with = f"{firmware.library.build}, " if firmware.library else ""
     kernels = Path("firmware/kernels")
     folders = [kernels / board.core, kernels, Path("firmware/core"), firmware.folder]
     return [
@@ -127,8 +134,14 @@ def compile_flags(firmware: Firmware) -> list[str]:
         f'-DBOARD_NAME="{board.name}"',
         f"-DBOARD_ARENA_BYTES={board.arena_bytes}",
         f"-DBOARD_CLOCK_HZ={board.clock_hz}",
-        f'-DKERNEL_BUILD="{compiler.command} {compiler_version(compiler)} -O2"',
+        f'-DKERNEL_BUILD="{built_with}{compiler.command} {compiler_version(compiler)} -O2"',
     ]
+
+
+def cpp_flags(library: Library | None) -> list[str]:
+    """Flags of C++ files: the language, and where TFLite Micro's headers are."""
+    include = [f"-isystem{folder}" for folder in library.include] if library else []
+    return [*CPP_FLAGS, *(library.flags if library else ()), *include]
 
 
 def compiler_version(compiler: Compiler) -> str:
@@ -151,7 +164,8 @@ def _link(firmware: Firmware, port: str, objects: Sequence[Path]) -> Path:
     if (root / script).exists():
         limits = (f"-Wl,--defsym=board_{kind}_bytes={getattr(board, f'{kind}_bytes')}" for kind in ("flash", "ram"))
         argv += ["-nostartfiles", *limits, "-T", str(script)]
-    argv += [*map(str, objects), *board.build.link_flags, "-o", str(elf)]
+    libraries = [str(firmware.library.library), "-lstdc++", "-lm"] if firmware.library else []
+    argv += [*map(str, objects), *libraries, *board.build.link_flags, "-o", str(elf)]
     done = _run(argv, root)
     if done.returncode != 0:
         raise_all(overflows(firmware.name, board, done.stdout))
@@ -205,7 +219,8 @@ def firmware(name: str, board_name: str, runtime: str) -> Firmware:
         raise Problem(f"board {board_name}", f"{commands} is not installed", f"apt install {packages}", EXIT_TOOL)
     root = files.project_root()
     folder = files.firmware_dir(name, board_name, runtime).relative_to(root)
-    return Firmware(root, folder, name, board, runtime, compiler)
+    library = find_library(board_name) if runtime == "tflm" else None
+    return Firmware(root, folder, name, board, runtime, compiler, library)
 
 
 def summary(report: dict[str, Any]) -> str:
