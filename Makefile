@@ -125,7 +125,7 @@ models: | .venv/ready
 # Quality
 
 test: .venv/test-ready
-	$(PY) -m pytest -n 2 --dist loadgroup
+	REQUIRE_TOOLS=1 $(PY) -m pytest -n 2 --dist loadgroup
 
 PYTHON_SOURCES := pipeline models tests benchmarks
 C_FILES = $(shell find firmware tests -name '*.[ch]')
