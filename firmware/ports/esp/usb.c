@@ -1,5 +1,6 @@
-/* USB-Serial-JTAG of the ESP32-C3 and the ESP32-S3: a serial port of the chip itself. Its ROM has attached it to the bus
-   already, and the hardware answers the host's questions about it. Registers from the Technical Reference Manuals. */
+/* USB-Serial-JTAG of the ESP32-C3 and the ESP32-S3: a serial port of the chip itself. Its ROM has attached it to the
+   bus already, and the hardware answers the host's questions about it. Registers from the Technical Reference Manuals.
+ */
 #include "serial.h"
 
 #ifdef BOARD_SERIAL_USB
