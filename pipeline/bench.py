@@ -90,7 +90,8 @@ def line(ask: Ask) -> Iterator[tuple[Transport, bool]]:
         finally:
             opened.close()
         return
-    with emulate(board, files.firmware_dir(_only_model(ask, board), board.name, ask.runtime or "compiled")) as path:
+    folder = files.firmware_dir(_only_model(ask, board), board.name, ask.runtime or board.usual_runtime)
+    with emulate(board, folder) as path:
         opened = transport.connect(path)
         opened.name = f"emulator of {board.name}"
         try:
@@ -199,7 +200,7 @@ def _settings(board: Board | None, baud: int | None) -> ports.Settings:
 
 def _only_model(ask: Ask, board: Board) -> str:
     """The model to emulate: the one named, or the only one built for the board."""
-    found = built.firmwares(ask.name, board.name, ask.runtime or "compiled")
+    found = built.firmwares(ask.name, board.name, ask.runtime or board.usual_runtime)
     if len(found) == 1:
         return found[0]
     what = f"{len(found)} models are built for it: {', '.join(found)}" if found else "no model is built for it"

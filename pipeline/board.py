@@ -16,6 +16,7 @@ from pipeline.problem import Problem, did_you_mean, raise_all, run
 from pipeline.table import overlaid, read_table
 from pipeline.tool import has_module, program
 
+FEATURES = ("layers", "mlperf")  # of the firmware, that a board may leave out
 CLOCK_KINDS = ("cycles", "instructions", "microseconds")
 
 
@@ -35,6 +36,9 @@ class Build:
     flags: tuple[str, ...]
     compilers: tuple[Compiler, ...]
     link_flags: tuple[str, ...] = ()
+
+
+NOTHING = Build((), ())  # is compiled: the board interprets the model
 
 
 @dataclass(frozen=True)
@@ -98,15 +102,22 @@ class Board:
     ram_bytes: int  # RAM the firmware may use: data, activations, stack; on an ESP32 constants too, but not code (IRAM)
     arena_bytes: int  # at most this much of it for activations
     serial: Serial
-    build: Build
+    build: Build = NOTHING
+    leave_out: tuple[str, ...] = ()  # FEATURES that there is no room for
     image: Image | None = None
     upload: Upload | None = None
     emulator: Emulator | None = None
+    runtimes: tuple[str, ...] = ()  # the only ones it runs, the usual one first; empty: any
+
+    @property
+    def usual_runtime(self) -> str:
+        """The runtime to take when nobody says which."""
+        return self.runtimes[0] if self.runtimes else "compiled"
 
 
 def board_names() -> list[str]:
-    """Names of all boards: the files of boards/."""
-    return sorted(path.stem for path in (files.project_root() / "boards").glob("*.toml"))
+    """Names of all boards: the files of boards/ but local.toml, which holds settings of this machine."""
+    return sorted(path.stem for path in (files.project_root() / "boards").glob("*.toml") if path.stem != "local")
 
 
 def load_board(name: str) -> Board:
@@ -173,13 +184,25 @@ def _contradictions(board: Board, where: str) -> list[Problem]:
             problems.append(Problem(where, f"{key} is {getattr(board, key)}, not above 0"))
     if board.serial.baud <= 0 or board.serial.settle_seconds < 0:
         problems.append(Problem(where, "[serial] baud must be above 0 and settle_seconds not below"))
+    for feature in sorted(set(board.leave_out) - set(FEATURES)):
+        problems.append(Problem(where, f"leave_out: there is no feature {feature}", did_you_mean(feature, FEATURES)))
     if board.arena_bytes > board.ram_bytes:
         problems.append(Problem(where, f"arena_bytes {board.arena_bytes} is more than ram_bytes {board.ram_bytes}"))
-    if not board.build.compilers:
+    return (
+        problems + _sections(board, where) + (_emulator_contradictions(board.emulator, where) if board.emulator else [])
+    )
+
+
+def _sections(board: Board, where: str) -> list[Problem]:
+    problems = []
+    if board.build is NOTHING and not board.emulator:
+        hint = "without [build] only an emulator can run it"
+        problems.append(Problem(where, "has neither [build] nor [emulator]", hint))
+    if board.build is not NOTHING and not board.build.compilers:
         problems.append(Problem(where, "[build] compilers is empty"))
     if board.upload and not board.image:
         problems.append(Problem(where, "[upload] needs an [image] to write"))
-    return problems + (_emulator_contradictions(board.emulator, where) if board.emulator else [])
+    return problems
 
 
 def _unknown_ports(board: Board, where: str) -> list[Problem]:
@@ -215,10 +238,12 @@ def lines(board: Board) -> list[str]:
     """The paragraph of `make boards` about one board."""
     compiler = find_compiler(board)
     packages = " or ".join(each.package for each in board.build.compilers if each.package)
+    missing = f"not found (install {packages})" if board.build.compilers else "none: it interprets the model"
     text = [
         f"{board.name:<12}{board.chip}, {board.core}, {board.ram_bytes // 1024} KB RAM,"
         f" {board.flash_bytes // 1024} KB flash, port {board.port}",
-        f"{'':<12}compiler  {compiler.command if compiler else f'not found (install {packages})'}",
+        f"{'':<12}compiler  {compiler.command if compiler else missing}",
+        f"{'':<12}runtimes  {', '.join(board.runtimes) or 'any'}",
         f"{'':<12}upload    {program(board.upload.command) if board.upload else 'none: it runs in its emulator only'}",
     ]
     if board.emulator:

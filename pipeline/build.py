@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import files
-from pipeline.board import Board, Compiler, find_compiler, load_board
+from pipeline.board import FEATURES, NOTHING, Board, Compiler, find_compiler, load_board
 from pipeline.problem import EXIT_TOOL, Problem, did_you_mean, raise_all, run
 from pipeline.progress import progress, say
-from pipeline.size import Size, arena_does_not_fit, does_not_fit, measure, overflows
+from pipeline.size import Size, arena_does_not_fit, arena_of, does_not_fit, measure, overflows
 from pipeline.tflm_library import Library, find_library
 from pipeline.tool import run_tool
 
@@ -29,6 +29,7 @@ C_FLAGS = ("-std=c11",)
 CPP_FLAGS = ("-std=c++17", "-fno-rtti", "-fno-exceptions", "-fno-threadsafe-statics", "-DTF_LITE_STATIC_MEMORY")
 LINK_FLAGS = ("-Wl,--gc-sections", "-Wl,--build-id=none", "-Wl,--print-memory-usage")
 LINKER_SCRIPT = "link.ld"
+INTERPRETED = "firmware.tflite"
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Firmware:
 def build(firmware: Firmware) -> dict[str, Any]:
     """Compile, link, make the image, check that it fits; returns what size.json says."""
     plan = _plan(firmware)
+    if firmware.board.build is NOTHING:
+        return _interpreted(firmware, plan)
     ports = _ports(firmware)
     common = _sources(firmware)
     objects = _compile(firmware, [*common, *dict.fromkeys(source for sources in ports.values() for source in sources)])
@@ -55,6 +58,18 @@ def build(firmware: Firmware) -> dict[str, Any]:
     size = measure(firmware.root / elfs[0], firmware.root / image if image else None, plan)
     raise_all(does_not_fit(firmware.name, firmware.board, size))
     report = _report(firmware, size, elfs[0], image)
+    files.write_json(firmware.root / firmware.folder / "size.json", report)
+    return report
+
+
+def _interpreted(firmware: Firmware, plan: dict[str, Any]) -> dict[str, Any]:
+    """For a board that compiles nothing: what it runs is the flatbuffer, beside its plan."""
+    path = files.build_dir(firmware.name) / "model.tflite"
+    content = files.needed(path, f"make model name={firmware.name}").read_bytes()
+    files.write_bytes(firmware.root / firmware.folder / INTERPRETED, content)
+    arena = arena_of(plan, pointer_bytes=8)
+    size = Size(flash=len(content), ram=arena, code=0, weights=len(content), arena=arena, stack=0)
+    report = _report(firmware, size, Path(INTERPRETED), None)
     files.write_json(firmware.root / firmware.folder / "size.json", report)
     return report
 
@@ -131,11 +146,20 @@ def compile_flags(firmware: Firmware) -> list[str]:
         *board.build.flags,
         *compiler.flags,
         *(f"-I{folder}" for folder in folders if (firmware.root / folder).is_dir()),
+        *(f"-DWITH_{feature.upper()}" for feature in features(firmware)),
         f'-DBOARD_NAME="{board.name}"',
         f"-DBOARD_ARENA_BYTES={board.arena_bytes}",
         f"-DBOARD_CLOCK_HZ={board.clock_hz}",
         f'-DKERNEL_BUILD="{built_with}{compiler.command} {compiler_version(compiler)} -O2"',
     ]
+
+
+def features(firmware: Firmware) -> list[str]:
+    """What the firmware can do besides running windows: all that the board has room for and the runtime knows."""
+    runtime = firmware.root / "firmware" / "runtimes" / firmware.runtime
+    shows_layers = any((runtime / f"layers{suffix}").exists() for suffix in (".c", ".cc"))
+    can = {"layers": shows_layers, "mlperf": True}
+    return [feature for feature in FEATURES if can[feature] and feature not in firmware.board.leave_out]
 
 
 def cpp_flags(library: Library | None) -> list[str]:
@@ -190,7 +214,7 @@ def _report(firmware: Firmware, size: Size, elf: Path, image: Path | None) -> di
     return {
         "board": board.name,
         "runtime": firmware.runtime,
-        "compiler": f"{compiler.command} {compiler_version(compiler)}",
+        "compiler": f"{compiler.command} {compiler_version(compiler)}" if compiler.command else "none",
         **dataclasses.asdict(size),
         "limits": {"flash": board.flash_bytes, "ram": board.ram_bytes},
         "image": image.name if image else None,
@@ -212,14 +236,17 @@ def firmware(name: str, board_name: str, runtime: str) -> Firmware:
     files.check_model_name(name)
     board = load_board(board_name)
     check_runtime(runtime)
-    compiler = find_compiler(board)
+    if board.runtimes and runtime not in board.runtimes:
+        what = f"does not run runtime={runtime}"
+        raise Problem(f"board {board_name}", what, f"it runs: {', '.join(board.runtimes)}")
+    compiler = find_compiler(board) if board.build is not NOTHING else Compiler("")
     if compiler is None:
         commands = " or ".join(each.command for each in board.build.compilers)
         packages = " or ".join(each.package for each in board.build.compilers if each.package)
         raise Problem(f"board {board_name}", f"{commands} is not installed", f"apt install {packages}", EXIT_TOOL)
     root = files.project_root()
     folder = files.firmware_dir(name, board_name, runtime).relative_to(root)
-    library = find_library(board_name) if runtime == "tflm" else None
+    library = find_library(board_name) if runtime == "tflm" and compiler.command else None
     return Firmware(root, folder, name, board, runtime, compiler, library)
 
 

@@ -74,7 +74,7 @@ def check_identity(built: Built, info: Info, port: str, emulated: bool) -> None:
         "input zero point": (info.input_zero_point, plan["input"]["zero_point"]),
         "output scale": (info.output_scale, _float32(plan["output"]["scale"])),
         "output zero point": (info.output_zero_point, plan["output"]["zero_point"]),
-        "arena bytes": (info.arena_bytes, plan["arena_bytes"]),
+        "arena bytes": (info.arena_bytes, built.size["arena"]),
         "weights bytes": (info.weights_bytes, plan["weights_bytes"]),
         "operators": (info.operators, len(plan["operators"])),
         "kernel version": (info.kernel_version, plan["kernel_version"]),

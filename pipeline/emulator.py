@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from pipeline import files
-from pipeline.board import Board, Emulator, find_emulator, how_to_install
+from pipeline.board import NOTHING, Board, Emulator, find_emulator, how_to_install
 from pipeline.problem import EXIT_DEVICE, EXIT_TOOL, Problem
 
 PTY = re.compile(r"(?:pty: |redirected to )(/dev/\S+)")  # ours, and QEMU's "char device redirected to /dev/pts/3 (...)"
@@ -26,9 +26,11 @@ LAST_LINES = 8
 
 
 def firmware_elf(board: Board, folder: Path) -> Path:
-    """The ELF in a firmware folder that the board's emulator runs."""
+    """The ELF in a firmware folder that the board's emulator runs; the flatbuffer where it interprets that."""
     emulator = _emulator(board)
     elf = folder / ("firmware.elf" if emulator.port == board.port else "emulator.elf")
+    if board.build is NOTHING:
+        elf = folder / "firmware.tflite"
     return files.needed(elf, f"make model board={board.name}")
 
 

@@ -34,7 +34,9 @@ def measure(elf: Path, image: Path | None, plan: dict[str, Any]) -> Size:
     """Add up the sections that are loaded; where constants lie in RAM (ESP32), the linker script calls them data."""
     content = ram = stack = 0
     with elf.open("rb") as file:
-        for section in ELFFile(file).iter_sections():
+        parsed = ELFFile(file)
+        arena = arena_of(plan, parsed.elfclass // 8)
+        for section in parsed.iter_sections():
             if not section["sh_flags"] & SH_FLAGS.SHF_ALLOC:
                 continue
             size = section["sh_size"]
@@ -46,9 +48,16 @@ def measure(elf: Path, image: Path | None, plan: dict[str, Any]) -> Size:
         ram=ram,
         code=content - plan["weights_bytes"],
         weights=plan["weights_bytes"],
-        arena=plan["arena_bytes"],
+        arena=arena,
         stack=stack,
     )
+
+
+def arena_of(plan: dict[str, Any], pointer_bytes: int) -> int:
+    """Bytes of the arena; TFLite Micro keeps pointers in it, so that there it depends on their size."""
+    if pointer_bytes == 8 and "arena" in plan:
+        return int(plan["arena"]["pointers_of_8_bytes"]["bytes"])
+    return int(plan["arena_bytes"])
 
 
 def overflows(name: str, board: Board, memory_usage: str) -> list[Problem]:
