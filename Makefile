@@ -2,9 +2,16 @@
 
 board   ?= esp32
 name    ?= rehab
-runtime ?= compiled
 port    ?=
 folds   ?=
+# Without runtime=, the first that the board file names, else compiled.
+ifndef runtime
+runtime := $(or $(shell sed -n 's/^runtimes = \["\([a-z]*\)".*/\1/p' 'boards/$(board).toml' 2>/dev/null),compiled)
+endif
+# TFLite Micro for runtime=tflm, where no framework brings it: folders of headers, a library, flags for its headers.
+export TFLM_INCLUDE := $(or $(tflm_include),$(TFLM_INCLUDE))
+export TFLM_LIBRARY := $(or $(tflm_library),$(TFLM_LIBRARY))
+export TFLM_FLAGS   := $(or $(tflm_flags),$(TFLM_FLAGS))
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PY     := .venv/bin/python
@@ -25,6 +32,7 @@ help:
 	@echo 'make model board=B [name=N]     train, prune, quantize, generate and build the firmware of model N for board B'
 	@echo 'make flash board=B port=P       write that firmware to the board on port P'
 	@echo 'make hil board=B [port=P]       check it on the board, or without a port in the board'"'"'s emulator'
+	@echo 'make ... runtime=tflm           with TensorFlow Lite Micro (tflm_include=FOLDERS tflm_library=FILE)'
 	@echo 'make train name=N [folds=5]     train only; with folds, cross-validate'
 	@echo 'make boards, make models        what there is'
 	@echo 'make lint, make format          check or mend style;  make lines: how much code there is'
@@ -90,7 +98,8 @@ $(FIRMWARE)/plan.json: $(TRAINED)/quantize.json $(COMPILER)
 
 C_SOURCES := $(shell find firmware -type f)
 
-$(FIRMWARE)/size.json: $(FIRMWARE)/plan.json $(wildcard boards/$(board).toml) $(C_SOURCES)
+$(FIRMWARE)/size.json: $(FIRMWARE)/plan.json $(wildcard boards/$(board).toml) $(C_SOURCES) \
+    $(if $(filter tflm,$(runtime)),$(wildcard $(TFLM_LIBRARY) boards/local.toml))
 	$(STAGE).build $(name) --board $(board) --runtime $(runtime)
 
 # Commands
@@ -128,7 +137,7 @@ test: .venv/test-ready
 	REQUIRE_TOOLS=1 $(PY) -m pytest -n 2 --dist loadgroup
 
 PYTHON_SOURCES := pipeline models tests benchmarks
-C_FILES = $(shell find firmware tests -name '*.[ch]')
+C_FILES = $(shell find firmware tests -name '*.[ch]' -o -name '*.cc')
 
 lint: .venv/test-ready
 	$(PY) -m ruff check $(PYTHON_SOURCES)

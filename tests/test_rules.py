@@ -18,10 +18,11 @@ ROOT = Path(__file__).resolve().parents[1]
 MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in (ROOT / "pipeline").rglob("*.py")}
 MODULES = {name.removesuffix(".__init__"): path for name, path in MODULES.items()}
 KERNELS = sorted((ROOT / "firmware" / "kernels").glob("**/nn*.h"))
-FIRMWARE = sorted(path for path in (ROOT / "firmware").rglob("*.[ch]"))
+FIRMWARE = sorted(path for kind in ("*.[ch]", "*.cc") for path in (ROOT / "firmware").rglob(kind))
 
 TENSORFLOW = {"tensorflow", "tf_keras", "tensorflow_model_optimization"}
-COMPILER = {"arena", "buffers", "evaluate", "fixedpoint", "flatbuffer", "generate", "graph", "importer", "plan"}
+COMPILER = {"arena", "buffers", "evaluate", "fixedpoint", "flatbuffer", "generate", "graph", "importer", "plan",
+            "ctext", "tflm", "tflm_arena"}  # fmt: skip
 LINK = {"wire", "transport", "device", "flight", "noise", "ports", "child", "hil"}
 
 COMPILERS = {  # command -> flags and Debian package
