@@ -58,9 +58,10 @@ def _view(plan: Plan, content: bytes, model: str) -> dict[str, Any]:
 def _step(plan: Plan, step: Step, prefix: str) -> dict[str, Any]:
     fields = [(name, _value(value, f"{prefix}_{step.name}_{name}")) for name, value in step.call.fields.items()]
     operands = [_where(plan, tensor) for tensor in (*step.inputs, step.output)]
-    call = f"{step.call.kernel}(&{step.name}, {', '.join(operands)});"
+    call = f"{step.call.kernel}(&{step.name}, {', '.join(operands)})"
+    whole = f"NN_STEP({call}, {operands[-1]}, {plan.graph.tensors[step.output].count});"
     return {"struct": step.call.struct, "name": step.name, "op": step.op, "title": _comment(step.title),
-            "fields": fields, "call": call}  # fmt: skip
+            "fields": fields, "call": whole}  # fmt: skip
 
 
 def _value(value: Field, array: str) -> str:

@@ -33,6 +33,12 @@ class Step:
         """Bytes of the arrays this call reads."""
         return sum(value.nbytes for value in self.call.fields.values() if isinstance(value, np.ndarray))
 
+    @property
+    def zeros(self) -> float | None:
+        """The share of weights that are zero, or None where there are no weights."""
+        weights = self.call.fields.get("weights")
+        return float(np.mean(weights == 0)) if isinstance(weights, np.ndarray) else None
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -161,7 +167,8 @@ def plan_json(plan: Plan, **head: Any) -> dict[str, Any]:
         "output": edge(plan.output),
         "operators": [
             {"index": s.index, "op": s.op, "name": s.name, "kernel": s.call.kernel, "macs": s.macs,
-             "weights_bytes": s.weights_bytes, "output_shape": list(tensors[s.output].shape)}
+             "weights_bytes": s.weights_bytes, "zeros": s.zeros, "output_shape": list(tensors[s.output].shape),
+             "inputs": list(s.inputs), "output": s.output}
             for s in plan.steps
         ],
         "tensors": [

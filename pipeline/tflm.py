@@ -83,7 +83,8 @@ def plan_json(graph: Graph, content: bytes, arena: Arena, head: Mapping[str, Any
         "output": edge_json(graph.tensors[graph.outputs[0]]),
         "operators": [
             {"index": node.index, "op": node.op, "name": c_name(layer_path(graph, node), node.op),
-             "output_shape": list(graph.output(node).shape)}
+             "output_shape": list(graph.output(node).shape), "output": node.outputs[0],
+             "inputs": [i for i in node.inputs if i >= 0 and graph.tensors[i].data is None]}
             for node in graph.nodes
         ],
     }  # fmt: skip

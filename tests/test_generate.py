@@ -162,7 +162,7 @@ def test_a_layer_name_cannot_break_out_of_its_comment() -> None:
     tensors[8] = replace(tensors[8], name='*/ int x; /*"\\/MatMul')
     content = flatbuffer.write(replace(graph, tensors=tuple(tensors)))
     text = sources(compile_model(content, "m"), content, "gesture")["model.c"]
-    call = next(line for line in text.splitlines() if line.startswith("    nn_dense_s8"))
+    call = next(line for line in text.splitlines() if line.startswith("    NN_STEP(nn_dense_s8("))
     assert call.count("*/") == 1
     assert "int x" not in call
 

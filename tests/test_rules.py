@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 import shutil
 import statistics
@@ -209,16 +210,15 @@ def test_every_kernel_is_clean_and_stands_alone(command: str, tmp_path: Path) ->
 def test_core_and_runtime_are_clean(command: str, tmp_path: Path) -> None:
     command, flags = compiler(command)
     standard = ["-std=gnu11"] if command == "avr-gcc" else ["-std=c11"]
-    for source in [
-        *(ROOT / "firmware" / "core").glob("*.c"),
-        ROOT / "firmware" / "runtimes" / "compiled" / "runtime.c",
-    ]:
+    core, runtime = (ROOT / "firmware" / "core").glob("*.c"), (ROOT / "firmware" / "runtimes" / "compiled").glob("*.c")
+    for source, features in itertools.product([*core, *runtime], [[], ["-DWITH_LAYERS", "-DWITH_MLPERF"]]):
         folders = [ROOT / "firmware" / "core", ROOT / "firmware" / "kernels", ROOT / "tests" / "golden"]
         argv = [
             command,
             *standard,
             *flags,
             *STRICT,
+            *features,
             *(f"-I{folder}" for folder in folders),
             '-DBOARD_NAME="b"',
             "-DBOARD_ARENA_BYTES=1024",

@@ -38,6 +38,12 @@ const char *runtime_start(void);
 /* One inference: input_bytes in, output_bytes out. Returns NULL, or the fault in words. */
 const char *runtime_run(const int8_t *input, int8_t *output);
 
+/* Called behind a step with what it wrote. */
+typedef void runtime_after_t(const void *output, uint32_t bytes);
+
+/* runtime_run(), with a call of `after` behind each step. A runtime that has it has it in layers.c or .cc. */
+const char *runtime_layers(const int8_t *input, int8_t *output, runtime_after_t *after);
+
 #ifdef __cplusplus
 }
 #endif

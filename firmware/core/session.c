@@ -2,7 +2,9 @@
 
 #include <string.h>
 
+#include "answer.h"
 #include "crc32.h"
+#include "layers.h"
 #include "model.h"
 #include "port.h"
 #include "runtime.h"
@@ -13,9 +15,7 @@
 #endif
 
 enum { PROTOCOL_VERSION = 1, UNKNOWN_SEQ = 0xFFFF, HEAD_BYTES = 3 /* type and seq */ };
-enum { HELLO = 0x01, RUN = 0x02, INFO = 0x81, RESULT = 0x82, ERROR = 0x8F };
-enum { REFUSAL = 0, FAULT = 1 };
-enum { CODE_CRC = 1, CODE_LENGTH = 2, CODE_TYPE = 3, CODE_PROTOCOL = 4, CODE_RUNTIME = 5, CODE_CLOCK = 6, CODE_SESSION = 7 };
+enum { HELLO = 0x01, RUN = 0x02, LAYERS = 0x03, TENSOR = 0x04 };
 enum { CLOCK_PATIENCE = 1000 /* readings of a clock before it is said to stand */ };
 
 typedef struct {
@@ -27,63 +27,46 @@ typedef struct {
 } answer_t;
 
 static struct {
-    _Alignas(4) uint8_t buffer[1 + HEAD_BYTES + MODEL_INPUT_BYTES + WIRE_CRC_BYTES]; /* 1: the window lies at 4 */
+    _Alignas(4) uint8_t buffer[1 + HEAD_BYTES + LONGEST_BODY_BYTES + WIRE_CRC_BYTES]; /* 1: the window lies at 4 */
     answer_t answers[SESSION_ANSWERS];
     uint8_t credits;
     uint8_t next; /* the answer to forget first */
     uint8_t greeted;
     wire_in_t in;
-    wire_out_t out;
     const char *fault;
 } session;
 
-static void begin(uint8_t type, uint16_t seq)
-{
-    wire_out_begin(&session.out, port_write);
-    wire_out_u8(&session.out, type);
-    wire_out_u16(&session.out, seq);
-}
-
-static void send_error(uint16_t seq, uint8_t kind, uint8_t code, const char *text)
-{
-    begin(ERROR, seq);
-    wire_out_u8(&session.out, kind);
-    wire_out_u8(&session.out, code);
-    wire_out_put(&session.out, text, strlen(text));
-    wire_out_end(&session.out);
-}
-
 static void send_result(const answer_t *answer)
 {
-    begin(RESULT, answer->seq);
-    wire_out_u32(&session.out, answer->ticks);
-    wire_out_u32(&session.out, answer->input_crc);
-    wire_out_put(&session.out, answer->output, MODEL_OUTPUT_BYTES);
-    wire_out_end(&session.out);
+    wire_out_t *out = answer_begin(ANSWER_RESULT, answer->seq);
+
+    wire_out_u32(out, answer->ticks);
+    wire_out_u32(out, answer->input_crc);
+    wire_out_put(out, answer->output, MODEL_OUTPUT_BYTES);
+    answer_end();
 }
 
-static void put_string(const char *text)
+static void put_string(wire_out_t *out, const char *text)
 {
     size_t length = strlen(text);
 
     length = length < 255 ? length : 255;
-    wire_out_u8(&session.out, (uint8_t)length);
-    wire_out_put(&session.out, text, length);
+    wire_out_u8(out, (uint8_t)length);
+    wire_out_put(out, text, length);
 }
 
-static void put_quant(runtime_quant_t quant)
+static void put_quant(wire_out_t *out, runtime_quant_t quant)
 {
-    wire_out_u32(&session.out, quant.scale_bits);
-    wire_out_u32(&session.out, (uint32_t)quant.zero_point);
+    wire_out_u32(out, quant.scale_bits);
+    wire_out_u32(out, (uint32_t)quant.zero_point);
 }
 
 static void send_info(uint16_t seq)
 {
     const runtime_model_t *model = runtime_model();
     const port_facts_t port = port_facts();
-    wire_out_t *out = &session.out;
+    wire_out_t *out = answer_begin(ANSWER_INFO, seq);
 
-    begin(INFO, seq);
     wire_out_u8(out, PROTOCOL_VERSION);
     wire_out_u8(out, port.reset_cause);
     wire_out_u8(out, port.clock_kind);
@@ -95,22 +78,22 @@ static void send_info(uint16_t seq)
     wire_out_u32(out, model->weights_bytes);
     wire_out_u16(out, model->operators);
     wire_out_u16(out, model->kernel_version);
-    put_quant(model->input);
-    put_quant(model->output);
+    put_quant(out, model->input);
+    put_quant(out, model->output);
     wire_out_put(out, model->id, sizeof model->id);
-    put_string(BOARD_NAME);
-    put_string(model->name);
-    put_string(runtime_name());
-    put_string(KERNEL_BUILD);
-    wire_out_end(out);
+    put_string(out, BOARD_NAME);
+    put_string(out, model->name);
+    put_string(out, runtime_name());
+    put_string(out, KERNEL_BUILD);
+    answer_end();
 }
 
 static void hello(uint16_t seq, const uint8_t *body, size_t count)
 {
     if (count != 1) {
-        send_error(seq, REFUSAL, CODE_LENGTH, "HELLO has a body of 1 byte");
+        answer_error(seq, REFUSAL, CODE_LENGTH, "HELLO has a body of 1 byte");
     } else if (body[0] != PROTOCOL_VERSION) {
-        send_error(seq, REFUSAL, CODE_PROTOCOL, "this device speaks protocol 1");
+        answer_error(seq, REFUSAL, CODE_PROTOCOL, "this device speaks protocol 1");
     } else {
         for (uint8_t i = 0; i < SESSION_ANSWERS; i++) {
             session.answers[i].used = 0;
@@ -154,9 +137,9 @@ static void infer(uint16_t seq, uint32_t input_crc, const int8_t *input)
     fault = runtime_run(input, answer->output);
     answer->ticks = ticks_since(start);
     if (fault != NULL) {
-        send_error(seq, FAULT, CODE_RUNTIME, fault);
+        answer_error(seq, FAULT, CODE_RUNTIME, fault);
     } else if (answer->ticks == 0) {
-        send_error(seq, FAULT, CODE_CLOCK, "the clock stands still");
+        answer_error(seq, FAULT, CODE_CLOCK, "the clock stands still");
     } else {
         answer->seq = seq;
         answer->input_crc = input_crc;
@@ -166,21 +149,27 @@ static void infer(uint16_t seq, uint32_t input_crc, const int8_t *input)
     }
 }
 
+/* Whether a frame with a window can be served; answers it when not. */
+static uint8_t may_run(uint16_t seq, size_t count, size_t wanted, const char *refusal)
+{
+    if (session.fault != NULL) {
+        answer_error(seq, FAULT, CODE_RUNTIME, session.fault);
+    } else if (!session.greeted) {
+        answer_error(seq, REFUSAL, CODE_SESSION, "HELLO comes first");
+    } else if (count != wanted) {
+        answer_error(seq, REFUSAL, CODE_LENGTH, refusal);
+    } else {
+        return 1;
+    }
+    return 0;
+}
+
 static void run(uint16_t seq, const uint8_t *body, size_t count)
 {
     uint32_t input_crc;
     const answer_t *answer;
 
-    if (session.fault != NULL) {
-        send_error(seq, FAULT, CODE_RUNTIME, session.fault);
-        return;
-    }
-    if (!session.greeted) {
-        send_error(seq, REFUSAL, CODE_SESSION, "HELLO comes first");
-        return;
-    }
-    if (count != MODEL_INPUT_BYTES) {
-        send_error(seq, REFUSAL, CODE_LENGTH, "RUN has a body of exactly one window");
+    if (!may_run(seq, count, MODEL_INPUT_BYTES, "RUN has a body of exactly one window")) {
         return;
     }
     input_crc = crc32(0, body, count);
@@ -192,18 +181,37 @@ static void run(uint16_t seq, const uint8_t *body, size_t count)
     }
 }
 
+#ifdef WITH_LAYERS
+/* Where an output goes that is not remembered: over the answer that would be forgotten next. */
+static int8_t *spare_output(void)
+{
+    session.answers[session.next].used = 0;
+    return session.answers[session.next].output;
+}
+#endif
+
 static void serve(const uint8_t *frame, size_t count)
 {
     const uint16_t seq = count < HEAD_BYTES ? (uint16_t)UNKNOWN_SEQ : wire_u16(frame + 1);
 
     if (count < HEAD_BYTES) {
-        send_error(seq, REFUSAL, CODE_LENGTH, "a frame has a type and a seq");
+        answer_error(seq, REFUSAL, CODE_LENGTH, "a frame has a type and a seq");
     } else if (frame[0] == HELLO) {
         hello(seq, frame + HEAD_BYTES, count - HEAD_BYTES);
     } else if (frame[0] == RUN) {
         run(seq, frame + HEAD_BYTES, count - HEAD_BYTES);
+#ifdef WITH_LAYERS
+    } else if (frame[0] == LAYERS) {
+        if (may_run(seq, count - HEAD_BYTES, MODEL_INPUT_BYTES, "LAYERS has a body of exactly one window")) {
+            layers_answer(seq, frame + HEAD_BYTES, spare_output());
+        }
+    } else if (frame[0] == TENSOR) {
+        if (may_run(seq, count - HEAD_BYTES, LONGEST_BODY_BYTES, "TENSOR has a body of one window and 10 bytes")) {
+            layers_answer_tensor(seq, frame + HEAD_BYTES, spare_output());
+        }
+#endif
     } else {
-        send_error(seq, REFUSAL, CODE_TYPE, "unknown type of frame");
+        answer_error(seq, REFUSAL, CODE_TYPE, "unknown type of frame");
     }
 }
 
@@ -229,10 +237,10 @@ void session_take(const uint8_t *bytes, size_t count)
             serve(session.in.bytes, session.in.count);
             break;
         case WIRE_BROKEN:
-            send_error(UNKNOWN_SEQ, REFUSAL, CODE_CRC, "the CRC does not match");
+            answer_error(UNKNOWN_SEQ, REFUSAL, CODE_CRC, "the CRC does not match");
             break;
         case WIRE_TOO_LONG:
-            send_error(UNKNOWN_SEQ, REFUSAL, CODE_LENGTH, "the frame is longer than this device takes");
+            answer_error(UNKNOWN_SEQ, REFUSAL, CODE_LENGTH, "the frame is longer than this device takes");
             break;
         case WIRE_MORE:
             break;

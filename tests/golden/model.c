@@ -7,6 +7,7 @@
 #include "nn_load_s8.h"
 #include "nn_mean_s8.h"
 #include "nn_softmax_s8.h"
+#include "nn_step.h"
 
 #if NN_VERSION != MODEL_KERNEL_VERSION
 #error "the kernels and this model differ in version: generate the model again"
@@ -36,9 +37,9 @@ static NN_ROM nn_load_t add1_operand = {
 };
 
 static NN_ROM nn_add_t add1 = {
-    .shape = {1, 1, 8, 4},
-    .a = {.step = {32, 32, 4, 1}, .offset = 128, .multiplier = 1073741824, .shift = 0},
-    .b = {.step = {4, 4, 0, 1}, .offset = 0, .multiplier = 1717986854, .shift = -3},
+    .broadcast = {.shape = {1, 1, 8, 4}, .a = {0, 0, 4, 1}, .b = {0, 0, 0, 1}},
+    .a = {.offset = 128, .multiplier = 1073741824, .shift = 0},
+    .b = {.offset = 0, .multiplier = 1717986854, .shift = -3},
     .output_offset = -3,
     .multiplier = 1533916908,
     .shift = -19,
@@ -87,10 +88,10 @@ void gesture_run(const int8_t *input, int8_t *output, uint8_t *arena)
     int8_t *t7 = (int8_t *)arena + 32; /* 4 */
     int8_t *t9 = (int8_t *)arena + 0;  /* 3 */
 
-    nn_conv2d_s8(&conv1, input, t3);     /* CONV_2D net/conv1 */
-    nn_load_s8(&add1_operand, t4);       /* LOAD net/add1 */
-    nn_add_s8(&add1, t3, t4, t5);        /* ADD net/add1 */
-    nn_mean_s8(&mean, t5, t7);           /* MEAN net/mean */
-    nn_dense_s8(&logits, t7, t9);        /* FULLY_CONNECTED net/logits */
-    nn_softmax_s8(&softmax, t9, output); /* SOFTMAX */
+    NN_STEP(nn_conv2d_s8(&conv1, input, t3), t3, 32);        /* CONV_2D net/conv1 */
+    NN_STEP(nn_load_s8(&add1_operand, t4), t4, 4);           /* LOAD net/add1 */
+    NN_STEP(nn_add_s8(&add1, t3, t4, t5), t5, 32);           /* ADD net/add1 */
+    NN_STEP(nn_mean_s8(&mean, t5, t7), t7, 4);               /* MEAN net/mean */
+    NN_STEP(nn_dense_s8(&logits, t7, t9), t9, 3);            /* FULLY_CONNECTED net/logits */
+    NN_STEP(nn_softmax_s8(&softmax, t9, output), output, 3); /* SOFTMAX */
 }
