@@ -198,7 +198,7 @@ def test_every_kernel_is_clean_and_stands_alone(command: str, tmp_path: Path) ->
             *STRICT,
             "-Wno-unused-function",
             f"-I{kernel.parent}",
-            f"-I{KERNELS[0].parent}",
+            f"-I{ROOT / 'firmware' / 'kernels'}",
             "-fsyntax-only",
             str(source),
         ]
@@ -252,7 +252,7 @@ def model_object(command: str, folder: Path) -> str:
             *flags,
             "-O2",
             "-DBOARD_ARENA_BYTES=4096",
-            f"-I{KERNELS[0].parent}",
+            f"-I{ROOT / 'firmware' / 'kernels'}",
             "-c",
             str(folder / f"{name}.c"),
             "-o",

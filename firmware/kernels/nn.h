@@ -1,4 +1,4 @@
-/* What all kernels share: the version of their interface, memory kinds, shapes, and the inner product. */
+/* What all kernels share: the version of their interface, memory kinds, and shapes. */
 #ifndef NN_H
 #define NN_H
 
@@ -21,16 +21,6 @@ typedef struct {
 typedef struct {
     int16_t height, width;
 } nn_size_t;
-
-/* Sum of weights[i] * (x[i] + offset). offset: [-127, 128], so a term fits 16 bits and count may reach 65535. */
-static inline int32_t nn_dot_s8(const int8_t *x, NN_ROM int8_t *weights, int32_t count, int32_t offset)
-{
-    int32_t sum = 0;
-    for (int32_t i = 0; i < count; i++) {
-        sum += weights[i] * (x[i] + offset);
-    }
-    return sum;
-}
 
 static inline int32_t nn_max(int32_t a, int32_t b)
 {

@@ -2,6 +2,7 @@
 #ifndef NN_CONV2D_S8_H
 #define NN_CONV2D_S8_H
 
+#include "nn_dot.h"
 #include "nn_fixed.h"
 #include "nn_taps.h"
 

@@ -2,6 +2,7 @@
 #ifndef NN_DENSE_S8_H
 #define NN_DENSE_S8_H
 
+#include "nn_dot.h"
 #include "nn_fixed.h"
 
 typedef struct {

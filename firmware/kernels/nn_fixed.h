@@ -11,8 +11,7 @@ static inline int32_t nn_doubling_high_mul(int32_t a, int32_t b)
         return INT32_MAX;
     }
     int64_t product = (int64_t)a * b;
-    int64_t nudge = product >= 0 ? (int64_t)1 << 30 : 1 - ((int64_t)1 << 30);
-    return (int32_t)((product + nudge) / ((int64_t)1 << 31));
+    return (int32_t)((product + ((int64_t)1 << 30)) >> 31);
 }
 
 /* round(x / 2^exponent), half away from zero. exponent: [0, 31] */

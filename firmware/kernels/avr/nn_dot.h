@@ -1,0 +1,21 @@
+/* The inner product for AVR: 16-bit arithmetic, and zero weights, many in a pruned model, cost no multiply. */
+#ifndef NN_DOT_H
+#define NN_DOT_H
+
+#include "nn.h"
+
+/* Sum of weights[i] * (x[i] + offset). offset: [-127, 128], so a term fits 16 bits and count may reach 65535. */
+static inline int32_t nn_dot_s8(const int8_t *x, NN_ROM int8_t *weights, int32_t count, int32_t offset)
+{
+    int32_t sum = 0;
+    const int16_t shift = (int16_t)offset;
+    for (const int8_t *end = x + (uint16_t)count; x != end; x++) {
+        const int8_t weight = *weights++;
+        if (weight != 0) {
+            sum += (int16_t)(weight * (int16_t)(*x + shift));
+        }
+    }
+    return sum;
+}
+
+#endif
