@@ -11,8 +11,10 @@ import tomllib
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline import files
+from pipeline import arduino, files
+from pipeline.arduino import Arduino
 from pipeline.problem import Problem, did_you_mean, raise_all, run
+from pipeline.program import program_of
 from pipeline.table import overlaid, read_table
 from pipeline.tool import has_module, program
 
@@ -43,18 +45,22 @@ NOTHING = Build((), ())  # is compiled: the board interprets the model
 
 @dataclass(frozen=True)
 class Image:
-    """What is made of the ELF to put it on the chip. {python}, {elf} and {image} are filled in."""
+    """What is made of the ELF to put it on the chip. {python}, {elf} and {image} are filled in.
+
+    The Arduino tools make it themselves: of the same ending as `file`."""
 
     file: str
-    make: tuple[str, ...]
+    make: tuple[str, ...] = ()
     check: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Upload:
-    """The command that writes the image to a board. {python}, {image} and {port} are filled in."""
+    """The command that writes the image to a board. {python}, {image}, {port} and {build} (where the Arduino tools
+    built it) are filled in."""
 
     command: tuple[str, ...]
+    package: str = ""  # the Debian package that brings it, if one does
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,8 @@ class Clock:
 
 @dataclass(frozen=True)
 class Emulator:
-    """Stands in for the board: the same sources behind another port. {python} and {elf} are filled in."""
+    """Stands in for the board: the same sources behind another port. {python} and {elf} are filled in, and {program}:
+    `source` compiled for this machine with `link`, on first use."""
 
     name: str
     command: tuple[str, ...]
@@ -87,6 +94,8 @@ class Emulator:
     not_faithful: str
     package: str = ""  # the Debian package that brings it
     module: str = ""  # the Python module without which a {python} command is of no use
+    source: str = ""
+    link: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,6 +112,7 @@ class Board:
     arena_bytes: int  # at most this much of it for activations
     serial: Serial
     build: Build = NOTHING
+    arduino: Arduino | None = None  # instead of `build`
     leave_out: tuple[str, ...] = ()  # FEATURES that there is no room for
     image: Image | None = None
     upload: Upload | None = None
@@ -113,6 +123,11 @@ class Board:
     def usual_runtime(self) -> str:
         """The runtime to take when nobody says which."""
         return self.runtimes[0] if self.runtimes else "compiled"
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether firmware is made for it; else it interprets the model."""
+        return self.arduino is not None or self.build is not NOTHING
 
 
 def board_names() -> list[str]:
@@ -159,12 +174,17 @@ def _table(name: str, where: str) -> dict[str, Any]:
 
 
 def find_compiler(board: Board) -> Compiler | None:
-    """The first of the board's compilers that is on PATH."""
+    """The first of the board's compilers that is on PATH; for a board of the Arduino tools, that tool."""
+    if board.arduino:
+        tool = arduino.find_tool(board.arduino)
+        return Compiler(tool) if tool else None
     return next((each for each in board.build.compilers if shutil.which(each.command)), None)
 
 
 def find_emulator(emulator: Emulator) -> bool:
     """Whether the emulator's program, or its Python module, is there; one that runs the ELF itself always is."""
+    if emulator.source:
+        return program_of(emulator.source, emulator.link) is not None
     if emulator.command[0] == "{python}":
         return not emulator.module or has_module(emulator.module)
     return emulator.command[0] == "{elf}" or shutil.which(emulator.command[0]) is not None
@@ -195,7 +215,7 @@ def _contradictions(board: Board, where: str) -> list[Problem]:
 
 def _sections(board: Board, where: str) -> list[Problem]:
     problems = []
-    if board.build is NOTHING and not board.emulator:
+    if not board.is_compiled and not board.emulator:
         hint = "without [build] only an emulator can run it"
         problems.append(Problem(where, "has neither [build] nor [emulator]", hint))
     if board.build is not NOTHING and not board.build.compilers:
@@ -207,7 +227,7 @@ def _sections(board: Board, where: str) -> list[Problem]:
 
 def _unknown_ports(board: Board, where: str) -> list[Problem]:
     ports = files.project_root() / "firmware" / "ports"
-    known = sorted(path.parent.name for path in ports.glob("*/port.c"))
+    known = sorted(path.parent.name for path in ports.glob("*/port.c*"))
     asked = {board.port, *([board.emulator.port] if board.emulator else [])}
     what = "there is no port {} in firmware/ports"
     return [Problem(where, what.format(name), did_you_mean(name, known)) for name in sorted(asked - set(known))]
@@ -215,6 +235,8 @@ def _unknown_ports(board: Board, where: str) -> list[Problem]:
 
 def _emulator_contradictions(emulator: Emulator, where: str) -> list[Problem]:
     problems = []
+    if emulator.source and not (files.project_root() / emulator.source).is_file():
+        problems.append(Problem(where, f"[emulator] there is no source {emulator.source}"))
     if not emulator.command:
         problems.append(Problem(where, "[emulator] command is empty"))
     if emulator.clock.kind not in CLOCK_KINDS:
@@ -239,6 +261,8 @@ def lines(board: Board) -> list[str]:
     compiler = find_compiler(board)
     packages = " or ".join(each.package for each in board.build.compilers if each.package)
     missing = f"not found (install {packages})" if board.build.compilers else "none: it interprets the model"
+    if board.arduino:
+        missing = f"not found ({arduino.missing(board.arduino, board.name).hint})"
     text = [
         f"{board.name:<12}{board.chip}, {board.core}, {board.ram_bytes // 1024} KB RAM,"
         f" {board.flash_bytes // 1024} KB flash, port {board.port}",

@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import files
-from pipeline.board import FEATURES, NOTHING, Board, Compiler, find_compiler, load_board
+from pipeline import arduino, files
+from pipeline.board import NOTHING, Board, Compiler, find_compiler, load_board
+from pipeline.features import features
 from pipeline.problem import EXIT_TOOL, Problem, did_you_mean, raise_all, run
 from pipeline.progress import progress, say
-from pipeline.size import Size, arena_does_not_fit, arena_of, does_not_fit, measure, overflows
+from pipeline.size import Size, arena_does_not_fit, arena_of, elf_compiler, measured, overflows
+from pipeline.sketch import build_sketch
 from pipeline.tflm_library import Library, find_library
 from pipeline.tool import run_tool
 
@@ -48,18 +50,26 @@ class Firmware:
 def build(firmware: Firmware) -> dict[str, Any]:
     """Compile, link, make the image, check that it fits; returns what size.json says."""
     plan = _plan(firmware)
-    if firmware.board.build is NOTHING:
+    board, root, folder = firmware.board, firmware.root, firmware.folder
+    if not board.is_compiled:
         return _interpreted(firmware, plan)
+    if board.arduino:
+        elf, image = build_sketch(root, folder, firmware.name, board, firmware.runtime, firmware.compiler.command)
+    else:
+        elf, image = _build_objects(firmware)
+    size = measured(firmware.name, board, root / elf, root / image if image else None, plan)
+    report = _report(firmware, size, elf, image)
+    files.write_json(firmware.root / firmware.folder / "size.json", report)
+    return report
+
+
+def _build_objects(firmware: Firmware) -> tuple[Path, Path | None]:
+    """Compile and link for the board's port and its emulator's; the board's ELF and its image."""
     ports = _ports(firmware)
     common = _sources(firmware)
     objects = _compile(firmware, [*common, *dict.fromkeys(source for sources in ports.values() for source in sources)])
     elfs = [_link(firmware, port, [objects[source] for source in common + ports[port]]) for port in ports]
-    image = _make_image(firmware, elfs[0])
-    size = measure(firmware.root / elfs[0], firmware.root / image if image else None, plan)
-    raise_all(does_not_fit(firmware.name, firmware.board, size))
-    report = _report(firmware, size, elfs[0], image)
-    files.write_json(firmware.root / firmware.folder / "size.json", report)
-    return report
+    return elfs[0], _make_image(firmware, elfs[0])
 
 
 def _interpreted(firmware: Firmware, plan: dict[str, Any]) -> dict[str, Any]:
@@ -146,20 +156,12 @@ def compile_flags(firmware: Firmware) -> list[str]:
         *board.build.flags,
         *compiler.flags,
         *(f"-I{folder}" for folder in folders if (firmware.root / folder).is_dir()),
-        *(f"-DWITH_{feature.upper()}" for feature in features(firmware)),
+        *(f"-DWITH_{feature.upper()}" for feature in features(firmware.root, board, firmware.runtime)),
         f'-DBOARD_NAME="{board.name}"',
         f"-DBOARD_ARENA_BYTES={board.arena_bytes}",
         f"-DBOARD_CLOCK_HZ={board.clock_hz}",
         f'-DKERNEL_BUILD="{built_with}{compiler.command} {compiler_version(compiler)} -O2"',
     ]
-
-
-def features(firmware: Firmware) -> list[str]:
-    """What the firmware can do besides running windows: all that the board has room for and the runtime knows."""
-    runtime = firmware.root / "firmware" / "runtimes" / firmware.runtime
-    shows_layers = any((runtime / f"layers{suffix}").exists() for suffix in (".c", ".cc"))
-    can = {"layers": shows_layers, "mlperf": True}
-    return [feature for feature in FEATURES if can[feature] and feature not in firmware.board.leave_out]
 
 
 def cpp_flags(library: Library | None) -> list[str]:
@@ -211,10 +213,11 @@ def _make_image(firmware: Firmware, elf: Path) -> Path | None:
 
 def _report(firmware: Firmware, size: Size, elf: Path, image: Path | None) -> dict[str, Any]:
     board, compiler = firmware.board, firmware.compiler
+    found = elf_compiler(firmware.root / elf) if board.arduino else None
     return {
         "board": board.name,
         "runtime": firmware.runtime,
-        "compiler": f"{compiler.command} {compiler_version(compiler)}" if compiler.command else "none",
+        "compiler": found or (f"{compiler.command} {compiler_version(compiler)}" if compiler.command else "none"),
         **dataclasses.asdict(size),
         "limits": {"flash": board.flash_bytes, "ram": board.ram_bytes},
         "image": image.name if image else None,
@@ -239,14 +242,16 @@ def firmware(name: str, board_name: str, runtime: str) -> Firmware:
     if board.runtimes and runtime not in board.runtimes:
         what = f"does not run runtime={runtime}"
         raise Problem(f"board {board_name}", what, f"it runs: {', '.join(board.runtimes)}")
-    compiler = find_compiler(board) if board.build is not NOTHING else Compiler("")
+    compiler = find_compiler(board) if board.is_compiled else Compiler("")
+    if compiler is None and board.arduino:
+        raise arduino.missing(board.arduino, board_name)
     if compiler is None:
         commands = " or ".join(each.command for each in board.build.compilers)
         packages = " or ".join(each.package for each in board.build.compilers if each.package)
         raise Problem(f"board {board_name}", f"{commands} is not installed", f"apt install {packages}", EXIT_TOOL)
     root = files.project_root()
     folder = files.firmware_dir(name, board_name, runtime).relative_to(root)
-    library = find_library(board_name) if runtime == "tflm" and compiler.command else None
+    library = find_library(board_name) if runtime == "tflm" and board.build is not NOTHING else None
     return Firmware(root, folder, name, board, runtime, compiler, library)
 
 

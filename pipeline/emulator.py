@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import IO
 
 from pipeline import files
-from pipeline.board import NOTHING, Board, Emulator, find_emulator, how_to_install
+from pipeline.board import Board, Emulator, find_emulator, how_to_install
 from pipeline.problem import EXIT_DEVICE, EXIT_TOOL, Problem
+from pipeline.program import program_of
 
 PTY = re.compile(r"(?:pty: |redirected to )(/dev/\S+)")  # ours, and QEMU's "char device redirected to /dev/pts/3 (...)"
 START_SECONDS = 20.0
@@ -29,7 +30,7 @@ def firmware_elf(board: Board, folder: Path) -> Path:
     """The ELF in a firmware folder that the board's emulator runs; the flatbuffer where it interprets that."""
     emulator = _emulator(board)
     elf = folder / ("firmware.elf" if emulator.port == board.port else "emulator.elf")
-    if board.build is NOTHING:
+    if not board.is_compiled:
         elf = folder / "firmware.tflite"
     return files.needed(elf, f"make model board={board.name}")
 
@@ -38,9 +39,12 @@ def command(board: Board, elf: Path) -> list[str]:
     """The argv that serves `elf` on a pty, whose path it prints."""
     emulator = _emulator(board)
     if not find_emulator(emulator):
-        tool, hint = emulator.module or emulator.command[0], how_to_install(emulator)
+        tool = emulator.name if emulator.source else emulator.module or emulator.command[0]
+        hint = how_to_install(emulator)
         raise Problem(tool, f"the emulator of board {board.name} is not installed", hint, EXIT_TOOL)
     filled = {"{elf}": str(elf.resolve()), "{python}": sys.executable}
+    if emulator.source:
+        filled["{program}"] = str(program_of(emulator.source, emulator.link))
     argv = [filled.get(part, part) for part in emulator.command]
     return [shutil.which(argv[0]) or argv[0], *argv[1:]]
 

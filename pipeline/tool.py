@@ -19,13 +19,19 @@ def program(template: tuple[str, ...]) -> str:
 
 
 def run_tool(
-    template: tuple[str, ...], values: Mapping[str, str], folder: Path, *, show: bool = False, code: int = EXIT_USER
+    template: tuple[str, ...],
+    values: Mapping[str, str],
+    folder: Path,
+    *,
+    show: bool = False,
+    code: int = EXIT_USER,
+    package: str = "",
 ) -> None:
     """Run a command line with {python} and `values` filled in, in `folder`; `show` passes its words on as they come."""
     argv = [part.format(python=sys.executable, **values) for part in template]
     tool = program(template)
     if shutil.which(argv[0]) is None:
-        raise Problem(tool, "is not installed", code=EXIT_TOOL)
+        raise Problem(tool, "is not installed", f"apt install {package}" if package else "", EXIT_TOOL)
     if tool != template[0] and not has_module(tool):
         raise Problem(tool, "is not installed", f"pip install {tool}", EXIT_TOOL)
     output = STDERR if show else subprocess.PIPE

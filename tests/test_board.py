@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -125,6 +126,11 @@ def test_an_emulator_without_a_command_is_refused(project: Path) -> None:
     assert said("host") == ["error: boards/host.toml: [emulator] command is empty"]
 
 
+def test_an_emulator_whose_source_is_not_there_is_refused(project: Path) -> None:
+    edit(project, "emulators/simavr.c", "emulators/simavr.h", "uno")
+    assert said("uno") == ["error: boards/uno.toml: [emulator] there is no source firmware/emulators/simavr.h"]
+
+
 def test_a_board_without_compilers_is_refused(project: Path) -> None:
     path = project / "boards" / "host.toml"
     text = path.read_text()
@@ -189,6 +195,22 @@ def test_the_table_says_what_to_install(
     table = capsys.readouterr().out
     assert "compiler  not found (install gcc-xtensa-lx106 picolibc-xtensa-lx106-elf)" in table
     assert "QEMU xtensa sim, lx106 core not found (apt install qemu-system-misc)" in table
+
+
+def test_the_table_shows_the_arduino_tool_or_how_to_get_one(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, project: Path
+) -> None:
+    echo.need("arduino-builder", "gcc")
+    assert board.main(["uno"]) == 0
+    table = capsys.readouterr().out
+    assert "compiler  arduino-builder" in table
+    assert "emulator  simavr atmega328p\n" in table
+    shutil.rmtree(project / "build" / "emulators")
+    monkeypatch.setenv("PATH", str(project))
+    assert board.main(["uno"]) == 0
+    table = capsys.readouterr().out
+    assert "compiler  not found (apt install arduino-core-avr arduino-builder" in table
+    assert "simavr atmega328p not found (apt install gcc libsimavr-dev libelf-dev)" in table
 
 
 def test_json_is_for_a_machine(capsys: pytest.CaptureFixture[str]) -> None:

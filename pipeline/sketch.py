@@ -1,0 +1,134 @@
+"""The firmware of one model as an Arduino sketch: a folder that needs nothing but an Arduino core."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from pipeline import arduino, files
+from pipeline.board import Board, load_board
+from pipeline.ctext import c_prefix, render
+from pipeline.features import features
+from pipeline.generate import check_runtime
+from pipeline.problem import Problem, raise_all, run
+from pipeline.progress import say
+from pipeline.size import measured, no_room
+
+INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"', re.MULTILINE)
+ARDUINO = "arduino"  # where the Arduino tools build, in a firmware's folder
+SOURCES = (".c", ".cc", ".cpp")
+
+
+def build_sketch(
+    root: Path, folder: Path, name: str, board: Board, runtime: str, tool: str
+) -> tuple[Path, Path | None]:
+    """Write the sketch and compile it with `tool`; the ELF and the image in `folder`, relative to `root`."""
+    assert board.arduino
+    sketch = write_sketch(root, folder, name, board, runtime)
+    made, elf = root / folder / ARDUINO, folder / "firmware.elf"
+    say(f"compile {sketch.relative_to(root)} with {tool}")
+    failed = arduino.compile_sketch(board.arduino, tool, sketch, made)
+    if (made / f"{sketch.name}.elf").exists():
+        shutil.copyfile(made / f"{sketch.name}.elf", root / elf)
+    if failed is not None:
+        _explain(name, board, made / f"{sketch.name}.elf", failed)
+        raise Problem(sketch, f"does not compile with {tool}")
+    if board.image is None:
+        return elf, None
+    image = folder / board.image.file
+    shutil.copyfile(made / f"{sketch.name}{image.suffix}", root / image)
+    return elf, image
+
+
+def _explain(name: str, board: Board, elf: Path, said: str) -> None:
+    """Problems when it did not fit; else the tool's own words."""
+    raise_all(no_room(name, board, said))
+    if elf.exists():
+        measured(name, board, elf, None, {"weights_bytes": 0, "arena_bytes": 0})  # as parts of the whole
+    say(said)
+
+
+def write_sketch(root: Path, folder: Path, name: str, board: Board, runtime: str) -> Path:
+    """Write `folder`/sketch/<name>/ from the generated code in `folder` (both below `root`); returns the .ino."""
+    files.needed(root / folder / "plan.json", f"python -m pipeline.generate {name} --board {board.name}")
+    word = c_prefix(name)
+    target = root / folder / "sketch" / word
+    shutil.rmtree(target, ignore_errors=True)
+    port = root / "firmware" / "ports" / board.port
+    for path in _files(root, folder, board, runtime):
+        files.write_text(target / "src" / _sketch_name(path), _text(path))
+    able = [feature.upper() for feature in features(root, board, runtime)]
+    facts = {"board": board.name, "arena_bytes": board.arena_bytes, "baud": board.serial.baud, "features": able}
+    files.write_text(target / "src" / "board.h", render("arduino/board.h.j2", facts))
+    ino = target / f"{word}.ino"
+    files.write_text(ino, (port / "sketch.ino").read_text())
+    return ino
+
+
+def _files(root: Path, folder: Path, board: Board, runtime: str) -> list[Path]:
+    """Core, runtime and port, the headers they lead to, and generated sources whose headers are among these."""
+    firmware = root / "firmware"
+    homes = [firmware / "runtimes" / runtime, firmware / "ports" / board.port, firmware / "core"]
+    kernels = firmware / "kernels"
+    search = [kernels / board.core, kernels, *homes, root / folder]
+    first = [path for home in homes for path in sorted(home.iterdir()) if path.suffix in SOURCES]
+    return _closure([path for path in first if path.name != "main.c"], search)
+
+
+def _closure(first: Iterable[Path], search: Sequence[Path]) -> list[Path]:
+    """Files that `first` include, however far, and the source beside a header in the last folder of `search`.
+
+    The core's faster files, in its first folder, win even over those beside the one that includes them: all of a
+    sketch's files end up in one folder."""
+    found = dict.fromkeys(first)
+    waiting = list(found)
+    while waiting:
+        path = waiting.pop()
+        near = [_find(name, [search[0], path.parent, *search]) for name in INCLUDE.findall(path.read_text())]
+        if path.parent == search[-1]:
+            near += [path.with_suffix(suffix) for suffix in SOURCES]
+        for each in near:
+            if each is not None and each.exists() and each not in found:
+                found[each] = None
+                waiting.append(each)
+    return sorted(found, key=lambda path: path.name)
+
+
+def _find(name: str, search: Iterable[Path]) -> Path | None:
+    return next((folder / name for folder in search if (folder / name).exists()), None)
+
+
+def _sketch_name(path: Path) -> str:
+    return f"{path.stem}.cpp" if path.suffix == ".cc" else path.name
+
+
+def _text(path: Path) -> str:
+    """A source begins with board.h: the Arduino IDE gives no definitions on the command line."""
+    text = path.read_text()
+    return render("arduino/source.j2", {"text": text}) if path.suffix in SOURCES else text
+
+
+def main(argv: Sequence[str]) -> int:
+    """`python -m pipeline.sketch NAME --board BOARD [--runtime compiled]`"""
+    parser = argparse.ArgumentParser(prog="python -m pipeline.sketch", description=__doc__)
+    parser.add_argument("name", metavar="NAME", help="the model, models/NAME")
+    parser.add_argument("--board", required=True, metavar="B", help="the board, boards/B.toml")
+    parser.add_argument("--runtime", default="compiled", metavar="R", help="firmware/runtimes/R (default: compiled)")
+    options = parser.parse_args(argv)
+    name, board = files.check_model_name(options.name), load_board(options.board)
+    check_runtime(options.runtime)
+    if board.arduino is None:
+        raise Problem(f"board {board.name}", "is not built by the Arduino tools", "make boards lists those that are")
+    root = files.project_root()
+    folder = files.firmware_dir(name, board.name, options.runtime).relative_to(root)
+    ino = write_sketch(root, folder, name, board, options.runtime)
+    sys.stdout.write(f"{ino.relative_to(root)}: open it in the Arduino IDE, for {board.arduino.fqbn}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)
