@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from pipeline.flatbuffer import read
 from pipeline.graph import Graph, Node
 from pipeline.plan import c_name, layer_path
 from pipeline.problem import Problem, raise_all
-from pipeline.tflm_arena import Arena, find_arena
+from pipeline.tflm_arena import BISECTED, Arena, find_arena
 
 # Builtin operators that MicroMutableOpResolver has a method for.
 _NAMES = """
@@ -76,7 +77,7 @@ def plan_json(graph: Graph, content: bytes, arena: Arena, head: Mapping[str, Any
         **head,
         "kernel_version": KERNEL_VERSION,
         "model_id": graph.model_id,
-        "arena_bytes": arena.narrow.bytes,
+        "arena_bytes": arena.bytes,
         "arena": arena.as_json(),
         "weights_bytes": len(content),
         "input": edge_json(graph.tensors[graph.inputs[0]]),
@@ -84,10 +85,16 @@ def plan_json(graph: Graph, content: bytes, arena: Arena, head: Mapping[str, Any
         "operators": [
             {"index": node.index, "op": node.op, "name": c_name(layer_path(graph, node), node.op),
              "output_shape": list(graph.output(node).shape), "output": node.outputs[0],
-             "inputs": [i for i in node.inputs if i >= 0 and graph.tensors[i].data is None]}
+             **_sources(graph, node)}
             for node in graph.nodes
         ],
     }  # fmt: skip
+
+
+def _sources(graph: Graph, node: Node) -> dict[str, list[int]]:
+    """The node's activations, and the operator that made each; -1 for the window."""
+    inputs = [i for i in node.inputs if i >= 0 and graph.tensors[i].data is None]
+    return {"inputs": inputs, "makers": [next((n.index for n in graph.nodes if i in n.outputs), -1) for i in inputs]}
 
 
 def generate(folder: Path, path: Path, head: Mapping[str, Any]) -> str:
@@ -95,11 +102,17 @@ def generate(folder: Path, path: Path, head: Mapping[str, Any]) -> str:
     content = path.read_bytes()
     graph = read(content, path)
     raise_all(_problems(graph, path))
-    arena = find_arena(graph, content)
+    arena = replace(find_arena(graph, content), bisected=_bisected(folder / BISECTED, graph))
     write_changed(folder, sources(graph, content, str(head["model"]), arena))
     files.write_json(folder / "plan.json", plan_json(graph, content, arena, head))
-    return (f"{len(graph.nodes)} operators, arena {arena.narrow.bytes} bytes ({arena.source}),"
+    return (f"{len(graph.nodes)} operators, arena {arena.bytes} bytes ({arena.source}),"
             f" flatbuffer {len(content)} bytes")  # fmt: skip
+
+
+def _bisected(path: Path, graph: Graph) -> dict[str, Any] | None:
+    """What pipeline.tflm_bisect noted of this very model, if it did."""
+    found: dict[str, Any] = files.read_json(path, "python -m pipeline.tflm_bisect") if path.exists() else {}
+    return found if found.get("model_id") == graph.model_id else None
 
 
 def _problems(graph: Graph, where: Path) -> list[Problem]:

@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -40,6 +40,8 @@ SAVED = {
 }
 PART = re.compile(r"Arena allocation (head|tail) (\d+) bytes")
 STRUCTS = re.compile(r"'(.+)' used \d+ bytes .*for (\d+) ")
+BISECTED = "arena.json"  # what pipeline.tflm_bisect found, beside the generated code
+MARGIN = 64  # over what it found
 PLANNING_STEP = 64  # bytes to which the planner's own need is found
 PLANNING_MOST = 64 * 1024
 
@@ -68,6 +70,12 @@ class Arena:
     narrow: Size
     wide: Size
     copying: Size
+    bisected: Mapping[str, Any] | None = None
+
+    @property
+    def bytes(self) -> int:
+        """The arena of the usual board, whose pointers have 4 bytes."""
+        return self.bisected["least"] + MARGIN if self.bisected else self.narrow.bytes
 
     @property
     def parts(self) -> list[tuple[str, str]]:
@@ -78,7 +86,7 @@ class Arena:
         """What plan.json says of it."""
         sizes = {"pointers_of_4_bytes": self.narrow, "pointers_of_8_bytes": self.wide, "esp_nn_copies": self.copying}
         told = {name: {**dataclasses.asdict(size), "bytes": size.bytes} for name, size in sizes.items()}
-        return {"source": self.source, **told}
+        return {"source": self.source, **told, **({"bisected": self.bisected} if self.bisected else {})}
 
 
 def find_arena(graph: Graph, content: bytes) -> Arena:
