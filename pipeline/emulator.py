@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import re
 import shutil
@@ -20,6 +19,7 @@ from pipeline import files
 from pipeline.board import Board, Emulator, find_emulator, how_to_install
 from pipeline.problem import EXIT_DEVICE, EXIT_TOOL, Problem
 from pipeline.program import program_of
+from pipeline.tool import environment
 
 PTY = re.compile(r"(?:pty: |redirected to )(/dev/\S+)")  # ours, and QEMU's "char device redirected to /dev/pts/3 (...)"
 START_SECONDS = 20.0
@@ -72,7 +72,6 @@ def _start(argv: list[str]) -> subprocess.Popen[str]:
     """In a process group of its own, so that Ctrl-C is ours alone; dies with us, where setpriv (util-linux) is."""
     setpriv = shutil.which("setpriv")
     guard = [setpriv, "--pdeathsig", "KILL"] if setpriv else []
-    ours = [str(Path(__file__).resolve().parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
     return subprocess.Popen(
         [*guard, *argv],
         stdin=subprocess.PIPE,
@@ -81,7 +80,7 @@ def _start(argv: list[str]) -> subprocess.Popen[str]:
         text=True,
         errors="replace",
         process_group=0,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(ours)},  # for an emulator that is a module of this package
+        env=environment(),
     )
 
 

@@ -13,32 +13,34 @@ from typing import Any
 from pipeline.problem import EXIT_DEVICE, EXIT_TOOL, Problem, run
 
 START, SLICE = "5ms", "1ms"  # emulated time: until the firmware has set up its UART, and between two looks at the line
+FILL_SLICE = "100us"  # between two times that its receive FIFO is filled
 QUIET_SLICES = 2000  # without a byte either way; then the machine naps between slices
 NAP_SECONDS = 0.05
 STDIN = 0
 
 
-def serve(chip: Any, line: int) -> None:
-    """Move bytes between the chip's UART and a file descriptor until our stdin ends."""
-    quiet = 0
+def serve(chip: Any, line: int, fifo: int) -> None:
+    """Move bytes between the chip's UART, `fifo` at a time, and a file descriptor until our stdin ends."""
+    quiet, waiting = 0, b""
     while True:
         ready, _, _ = select.select([line, STDIN], [], [], NAP_SECONDS if quiet > QUIET_SLICES else 0)
         if STDIN in ready and not os.read(STDIN, 64):
             return
-        incoming = os.read(line, 4096) if line in ready else b""
-        if incoming:
-            chip.send_bytes(incoming)
-        outgoing = _step(chip)
+        if line in ready and not waiting:
+            waiting = os.read(line, 4096)
+        if waiting:
+            chip.send_bytes(waiting[:fifo])
+        outgoing = _step(chip, FILL_SLICE if waiting[fifo:] else SLICE)
+        quiet = 0 if waiting or outgoing else quiet + 1
+        waiting = waiting[fifo:]
         while outgoing:
             outgoing = outgoing[os.write(line, outgoing) :]
-            incoming = b"."
-        quiet = 0 if incoming else quiet + 1
 
 
-def _step(chip: Any) -> bytes:
-    """Run for a slice of emulated time; what the chip sent."""
+def _step(chip: Any, duration: str) -> bytes:
+    """Run for some emulated time; what the chip sent."""
     try:
-        chip.run_for(SLICE)
+        chip.run_for(duration)
     except RuntimeError as error:
         raise Problem("labwired", f"the machine stopped: {error}", code=EXIT_DEVICE) from error
     return bytes(chip.read_uart_bytes())
@@ -71,12 +73,16 @@ def main(argv: list[str]) -> int:
         metavar="ADDRESS",
         help="of the UART's clock divider: set to 1 once the firmware runs, so that bytes take no emulated time",
     )
-    chip = _start(parser.parse_args(argv))
+    parser.add_argument(
+        "--fifo", type=int, default=4096, metavar="BYTES", help="what the UART takes at a time (default: all there is)"
+    )
+    options = parser.parse_args(argv)
+    chip = _start(options)
     line, far = os.openpty()
     tty.setraw(far)  # stays open here too: else a host that closes it would end the line
     sys.stdout.write(f"pty: {os.ttyname(far)}\n")
     sys.stdout.flush()
-    serve(chip, line)
+    serve(chip, line, options.fifo)
     return 0
 
 

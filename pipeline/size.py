@@ -50,7 +50,7 @@ def measure(elf: Path, image: Path | None, plan: dict[str, Any], stack: int = 0)
             ram += size if section["sh_flags"] & SH_FLAGS.SHF_WRITE or section.name == ".data" else 0
             stack += size if section.name == ".stack" else 0
     return Size(
-        flash=image.stat().st_size if image else content,
+        flash=_flash_of(image) if image else content,
         ram=ram,
         code=content - plan["weights_bytes"],
         weights=plan["weights_bytes"],
@@ -64,6 +64,12 @@ def arena_of(plan: dict[str, Any], pointer_bytes: int) -> int:
     if pointer_bytes == 8 and "arena" in plan:
         return int(plan["arena"]["pointers_of_8_bytes"]["bytes"])
     return int(plan["arena_bytes"])
+
+
+def _flash_of(image: Path) -> int:
+    """Bytes of flash that an image fills: a UF2 file is twice that."""
+    size = image.stat().st_size
+    return size // 2 if image.suffix == ".uf2" else size
 
 
 def overflows(name: str, board: Board, memory_usage: str) -> list[Problem]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -35,10 +36,18 @@ def run_tool(
     if tool != template[0] and not has_module(tool):
         raise Problem(tool, "is not installed", f"pip install {tool}", EXIT_TOOL)
     output = STDERR if show else subprocess.PIPE
-    done = subprocess.run(argv, cwd=folder, stdout=output, stderr=subprocess.STDOUT, text=True, check=False)
+    done = subprocess.run(
+        argv, cwd=folder, env=environment(), stdout=output, stderr=subprocess.STDOUT, text=True, check=False
+    )
     if done.returncode != 0:
         said = "\n    ".join((done.stdout or "").split("\n")).strip()
         raise Problem(tool, f"failed with code {done.returncode}" + (f":\n    {said}" if said else ""), code=code)
+
+
+def environment() -> dict[str, str]:
+    """The environment in which {python} finds this package wherever it runs."""
+    ours = [str(Path(__file__).resolve().parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(ours)}
 
 
 def has_module(name: str) -> bool:
