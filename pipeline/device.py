@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
 import time
 import zlib
@@ -10,15 +11,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pipeline import wire
-from pipeline.flight import TRIES, Flight, Sent
-from pipeline.noise import describe, likely_cause
+from pipeline.flight import TRIES, Flight, Patience, Sent, Waits
+from pipeline.frames import Frames, LinkStats
 from pipeline.problem import EXIT_DEVICE, Problem
-from pipeline.transport import Transport
+from pipeline.transport import Gone, Transport
 from pipeline.wire import Frame, Info
 
 HELLO_SECONDS = 8.0  # an AVR bootloader takes 1 s, an ESP32 with log 2 s
 HELLO_EVERY = 0.5
 HELLO_REFUSED = 0.05  # sooner when the device is there and could not read it
+INTERRUPTIONS = 200  # restarts and lost lines that one run puts up with
 
 
 @dataclass(frozen=True)
@@ -30,73 +32,133 @@ class Answer:
     output: bytes
 
 
-@dataclass
-class LinkStats:
-    """What happened on the line."""
-
-    sent_bytes: int = 0
-    received_bytes: int = 0
-    retries: int = 0  # frames sent again
-    damaged: int = 0  # blocks from the device that were no whole frame
-    refused: int = 0  # frames the device could not read
-    stale: int = 0  # answers nobody waited for: duplicates, or of an earlier session
-    wrong_input: int = 0  # answers whose input CRC is not that of the window sent
+class Restarted(Problem):
+    """The device refuses a window because it was not greeted: it has restarted since."""
 
 
 class Device:
-    """Speaks the protocol over a transport; every error of the line or the device is a Problem with exit code 3."""
+    """Speaks the protocol over a transport; every error of the line or the device is a Problem with exit code 3.
 
-    def __init__(self, transport: Transport) -> None:
-        self.name = transport.name
-        self.stats = LinkStats()
-        self._transport = transport
-        self._splitter = wire.Splitter()
-        self._outbox = bytearray()
-        self._early = b""  # received while sending, not yet looked at
+    A line that goes and comes back and a device that restarts cost time only: the device is asked who it is, and what
+    was under way is sent again. It must be the same firmware as before.
+    """
+
+    def __init__(self, transport: Transport, waits: Waits | None = None) -> None:
+        self._frames = Frames(transport)
+        self._waits = waits
         self._seq = secrets.randbelow(wire.UNTRUSTED_SEQ)  # an answer to an earlier session is then known as stale
         self._flight = Flight()
         self._answers: deque[Answer] = deque()
         self._info: Info | None = None
 
-    def hello(self, seconds: float | None = None) -> Info:
+    @property
+    def name(self) -> str:
+        """The port, as it is called now."""
+        return self._frames.name
+
+    @property
+    def stats(self) -> LinkStats:
+        """What happened on the line so far."""
+        return self._frames.stats
+
+    def hello(self) -> Info:
         """Ask who is there, again and again while the board may still be starting."""
-        seconds = seconds or HELLO_SECONDS
-        seq, end = self._next_seq(), time.monotonic() + seconds
+        seq, end = self._next_seq(), time.monotonic() + HELLO_SECONDS
         question = b"\0" + wire.encode(Frame(wire.HELLO, seq, bytes([wire.PROTOCOL])))
         while time.monotonic() < end:
-            if not self._outbox:
-                self._outbox += question
+            if not self._frames.waiting:
+                self._frames.queue(question)
             again = min(end, time.monotonic() + HELLO_EVERY)
             while (left := again - time.monotonic()) > 0:
                 refused = self.stats.refused
-                for frame in self._receive(left):
+                for frame in self._frames.receive(left):
                     if info := self._info_in(frame, seq):
                         self._info = info
-                        self._splitter.forget_noise()
+                        self._frames.forget_noise()
                         return info
                 if self.stats.refused > refused:
                     again = min(again, time.monotonic() + HELLO_REFUSED)
-        raise self._silence(f"no answer to HELLO in {seconds:g} s")
+        raise self._frames.silence(f"no answer to HELLO in {HELLO_SECONDS:g} s")
 
     def run(self, windows: Iterable[bytes]) -> Iterator[Answer]:
         """Run every window, `credits` at a time, and yield each one's answer once, in the order they arrive."""
         info = self._info or self.hello()
-        supply = enumerate(windows)
-        self._flight = Flight()
+        supply, lost = enumerate(windows), None
+        self._flight = Flight(patience=Patience(self._waits))
         try:
             while True:
-                self._top_up(supply, info)  # first, so that the device works while the caller looks at the answers
-                yield from self._landed()
-                if not self._flight:
-                    return
-                self._listen(info)
+                try:
+                    if lost:
+                        self._go_on(lost, info)
+                    lost = None
+                    self._top_up(supply, info)  # first: the device works while the caller looks at the answers
+                    yield from self._landed()
+                    if not self._flight:
+                        return
+                    self._listen(info)
+                except (Gone, Restarted) as interruption:
+                    lost = interruption
         except (Problem, KeyboardInterrupt):
             yield from self._landed()
             raise
 
+    def confirm(self, before: Info) -> None:
+        """Ask once more who is there; a Problem when it is not the firmware of `before`."""
+        while True:
+            try:
+                now = self.hello()
+                break
+            except Gone as gone:
+                self._interrupted(gone)
+        if now.model_id != before.model_id:
+            differs = f"it was {before.model_id[:8]}, now it is {now.model_id[:8]}"
+        else:
+            facts = [field.name for field in dataclasses.fields(Info) if field.name != "reset_cause"]
+            other = [fact for fact in facts if getattr(now, fact) != getattr(before, fact)]
+            if not other:
+                return
+            was, is_ = getattr(before, other[0]), getattr(now, other[0])
+            differs = f"its {other[0].replace('_', ' ')} was {was}, now it is {is_}"
+        what = f"the firmware changed during the run: {differs}"
+        raise Problem(self.name, what, "keep other programs off the board and run again", EXIT_DEVICE)
+
+    def ask(self, type_: int, body: bytes, seconds: float) -> Frame:
+        """The answer to one frame that is no window, asked again when the line loses it; ERROR is an answer too."""
+        for _ in range(TRIES):
+            seq, end = self._next_seq(), time.monotonic() + seconds
+            self._frames.queue(b"\0" + wire.encode(Frame(type_, seq, body)))
+            while (left := end - time.monotonic()) > 0:
+                refused = self.stats.refused
+                for frame in self._frames.receive(left):
+                    if frame.seq == seq:
+                        return frame
+                    untrusted = frame.type == wire.ERROR and frame.seq == wire.UNTRUSTED_SEQ
+                    self.stats.refused += untrusted
+                    self.stats.stale += not untrusted
+                if self.stats.refused > refused:
+                    break
+            self.stats.retries += 1
+        raise self._frames.silence(f"no answer to frame {type_:#04x} in {TRIES} tries")
+
     def close(self) -> None:
         """Give the line back."""
-        self._transport.close()
+        self._frames.close()
+
+    def _go_on(self, lost: Gone | Restarted, info: Info) -> None:
+        """After an interruption: make sure who is there, and send again what was under way."""
+        self._interrupted(lost)
+        self.confirm(info)
+        for sent in self._flight.in_order():
+            sent.ends_at = 0
+            self._again(sent)
+
+    def _interrupted(self, lost: Gone | Restarted) -> None:
+        if self.stats.restarts + self.stats.returns >= INTERRUPTIONS:
+            raise Problem(lost.where, lost.what, lost.hint, lost.code) from lost
+        if isinstance(lost, Gone):
+            self._frames.come_back(lost)
+        else:
+            self.stats.restarts += 1
 
     def _landed(self) -> Iterator[Answer]:
         """The answers that are there."""
@@ -113,13 +175,12 @@ class Device:
             seq = self._next_seq()
             frame = wire.encode(Frame(wire.RUN, seq, window))
             self._send(Sent(index, seq, frame, zlib.crc32(window)))
-        if self._outbox:
-            self._early += self._exchange(0.0)
+        self._frames.push()
 
     def _listen(self, info: Info) -> None:
         """Wait for bytes or the next deadline, and deal with what came or did not."""
         damaged_before = self.stats.damaged
-        frames = self._receive(max(0.0, self._flight.next_deadline() - time.monotonic()))
+        frames = self._frames.receive(max(0.0, self._flight.next_deadline() - time.monotonic()))
         suspect = self._flight.oldest() if self.stats.damaged > damaged_before else None
         sends = self._flight.sends
         for frame in frames:
@@ -130,7 +191,7 @@ class Device:
             elif frame.type != wire.INFO:  # a second answer to a repeated HELLO is nothing special
                 self.stats.stale += 1
         if suspect is None or suspect.seq not in self._flight.under_way:
-            suspect = self._flight.overdue(time.monotonic(), len(self._outbox))
+            suspect = self._flight.overdue(time.monotonic(), self._frames.waiting)
         if suspect and suspect.order <= sends:  # else it was just sent again for another reason
             self._again(suspect)
 
@@ -166,6 +227,9 @@ class Device:
         if frame.seq not in self._flight.under_way:
             self.stats.stale += 1
             return None
+        if error.code == "session":
+            what = f"the device restarted again and again, {self.stats.restarts + 1} times in this run"
+            raise Restarted(self.name, what, "a weak supply, a watchdog, or firmware that crashes", EXIT_DEVICE)
         index = self._flight.under_way[frame.seq].index
         kind = "reports a fault at" if error.fault else "refuses"
         hint = _CLOCK_HINT if error.code == "clock" else "build and flash the firmware again"
@@ -195,47 +259,20 @@ class Device:
     def _again(self, sent: Sent) -> None:
         """Send a frame once more, or give up on the line."""
         if sent.tries >= TRIES:
-            stuck = f"; the line takes no more bytes, {len(self._outbox)} wait" if self._outbox else ""
-            raise self._silence(f"no good answer to window {sent.index} in {TRIES} tries{stuck}")
+            waiting = self._frames.waiting
+            stuck = f"; the line takes no more bytes, {waiting} wait" if waiting else ""
+            raise self._frames.silence(f"no good answer to window {sent.index} in {TRIES} tries{stuck}")
         self.stats.retries += 1
         self._send(sent, b"\0")  # ends whatever half frame the device still holds
 
     def _send(self, sent: Sent, before: bytes = b"") -> None:
         if sent.ends_at <= self.stats.sent_bytes:  # else it still waits here and need not be queued twice
-            self._outbox += before + sent.frame
-            sent.ends_at = self.stats.sent_bytes + len(self._outbox)
-        self._flight.launch(sent, time.monotonic(), len(self._outbox))
-
-    def _receive(self, timeout: float) -> list[Frame]:
-        """Frames that arrive within `timeout` seconds, as soon as there are bytes."""
-        received, self._early = self._early, b""
-        received = received or self._exchange(timeout)
-        self.stats.received_bytes += len(received)
-        frames = self._splitter.feed(received)
-        self.stats.damaged = self._splitter.damaged
-        return frames
-
-    def _exchange(self, timeout: float) -> bytes:
-        waiting = len(self._outbox)
-        received = self._transport.exchange(self._outbox, timeout)
-        self.stats.sent_bytes += waiting - len(self._outbox)
-        return received
+            sent.ends_at = self._frames.queue(before + sent.frame)
+        self._flight.launch(sent, time.monotonic(), self._frames.waiting)
 
     def _next_seq(self) -> int:
         self._seq = (self._seq + 1) % wire.UNTRUSTED_SEQ
         return self._seq
-
-    def _silence(self, what: str) -> Problem:
-        noise, stats = self._splitter.noise(), self.stats
-        troubles = {
-            "answers damaged": stats.damaged,
-            "frames refused": stats.refused,
-            "wrong inputs": stats.wrong_input,
-        }
-        counts = ", ".join(f"{count} {trouble}" for trouble, count in troubles.items() if count)
-        return Problem(
-            self.name, f"{what}{counts and f' ({counts})'}; {describe(noise)}", likely_cause(noise), EXIT_DEVICE
-        )
 
     def _broken(self, what: str) -> Problem:
         hint = "firmware and harness are of different versions: build and flash the firmware again"

@@ -10,6 +10,15 @@ SLOWEST_LINE = 2000.0  # bytes a second that an emulated or 19200-baud line make
 SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 20.0
 
 
+@dataclass(frozen=True)
+class Waits:
+    """Seconds to wait: for the first answer, at least and at most for any other."""
+
+    first: float = field(default_factory=lambda: FIRST_SECONDS)
+    shortest: float = field(default_factory=lambda: SHORTEST_SECONDS)
+    longest: float = field(default_factory=lambda: LONGEST_SECONDS)
+
+
 @dataclass
 class Sent:
     """One window under way: its frame, CRC-32 of its input, how often it was sent, its place among all sends."""
@@ -28,7 +37,8 @@ class Sent:
 class Patience:
     """How long to wait for an answer: generous at first, then four times the slowest that was lately seen."""
 
-    def __init__(self) -> None:
+    def __init__(self, waits: Waits | None = None) -> None:
+        self._waits = waits or Waits()
         self._slowest = 0.0
 
     def learn(self, seconds: float) -> None:
@@ -37,11 +47,12 @@ class Patience:
 
     def seconds(self, waiting_bytes: int, tries: int) -> float:
         """Seconds to allow with `waiting_bytes` still to be carried, longer with each try."""
-        first = FIRST_SECONDS + waiting_bytes / SLOWEST_LINE
+        waits = self._waits
+        first = waits.first + waiting_bytes / SLOWEST_LINE
         if not self._slowest:
             return first
-        learned = max(SHORTEST_SECONDS, 0.25 + 4 * self._slowest) * min(2.0 ** (tries - 1), 4.0)
-        return min(learned, max(first, LONGEST_SECONDS))
+        learned = max(waits.shortest, waits.shortest / 4 + 4 * self._slowest) * min(2.0 ** (tries - 1), 4.0)
+        return min(learned, max(first, waits.longest))
 
 
 @dataclass
@@ -74,6 +85,10 @@ class Flight:
         if sent.tries > 1:
             return []
         return [other for other in self.under_way.values() if other.order < sent.order]
+
+    def in_order(self) -> list[Sent]:
+        """All frames under way, the one whose last send is longest ago first."""
+        return sorted(self.under_way.values(), key=lambda sent: sent.order)
 
     def oldest(self) -> Sent | None:
         """The frame whose last send is longest ago: most likely the one a damaged answer or a refusal was about."""

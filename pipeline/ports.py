@@ -32,6 +32,46 @@ def known_ports() -> dict[str, str]:
     return {port.device: port.description for port in sorted(list_ports.comports())}
 
 
+@dataclass(frozen=True)
+class Badge:
+    """How a USB device is known again: its vendor, product and serial number, or without one the socket it is in."""
+
+    vendor: int
+    product: int
+    serial: str
+    socket: str
+
+    def fits(self, other: Badge | None) -> bool:
+        """Whether the other one is the same device."""
+        if other is None or (self.vendor, self.product, self.serial) != (other.vendor, other.product, other.serial):
+            return False
+        return bool(self.serial) or self.socket == other.socket
+
+
+def badges() -> dict[str, Badge]:
+    """The USB devices among the system's ports: path -> badge."""
+    from serial.tools import list_ports
+
+    return {
+        port.device: Badge(port.vid, port.pid or 0, port.serial_number or "", port.location or "")
+        for port in list_ports.comports()
+        if port.vid is not None
+    }
+
+
+def identity(path: str) -> Badge | None:
+    """The badge of the device at a path, links followed; None for what has none."""
+    return None if "://" in path else badges().get(os.path.realpath(path))
+
+
+def find_again(path: str, badge: Badge | None) -> str:
+    """Where a device is now that was at `path`: there, or, if that is not it, the only port with its badge."""
+    if badge is None or badge.fits(identity(path)):
+        return path
+    found = [other for other, worn in badges().items() if badge.fits(worn)]
+    return found[0] if len(found) == 1 else path
+
+
 def only_port() -> str:
     """The serial port to use when the user named none: the only one there is."""
     ports = known_ports()

@@ -43,6 +43,8 @@ class Faults:
     die_at: int = -1  # the port vanishes at this RUN
     mute_at: int = -1  # no byte more from this RUN on
     reset_at: int = -1  # forgets all it received, says boot text
+    reset_every: int = 0  # the same again and again
+    other_firmware: bool = False  # after a reset another model answers
     wrong_crc_at: int = -1  # that many RUNs report a wrong input CRC
     wrong_crc_times: int = 1
     short_at: int = -1  # RESULT one byte short
@@ -83,7 +85,9 @@ class FakeDevice:
         self._memory: dict[tuple[int, int], bytes] = {}
         self._counts = {"in": 0, "out": 0}
         self._late = b""
+        self._boots = 0
         self._greeted = False
+        self._session = False  # HELLO was answered since the last start
         self._muted = False
         self._stop = threading.Event()
         self._master, self._slave = os.openpty()
@@ -153,10 +157,11 @@ class FakeDevice:
 
     def _hello(self, seq: int) -> None:
         self._memory.clear()
+        self._session = not self.faults.hello_error
         if self.faults.hello_error:
             self._error(seq, 0, 4, b"protocol 1 is not known")
             return
-        changed = 0 <= self.faults.other_id_after <= self.runs
+        changed = 0 <= self.faults.other_id_after <= self.runs or (self.faults.other_firmware and self._boots)
         identity = bytes(8) if changed else self.model_id
         in_scale, in_zero, out_scale, out_zero = self.scales
         numbers = (self.input_bytes, self.output_bytes, self.arena, self.weights, 3, self.kernel_version)
@@ -174,8 +179,12 @@ class FakeDevice:
         self._muted = self._muted or number == faults.mute_at
         if number == faults.die_at:
             self._vanish()
-        elif number == faults.reset_at:
+        elif number == faults.reset_at or (
+            faults.reset_every and number % faults.reset_every == faults.reset_every - 1
+        ):
             self._reset()
+        elif not self._session:
+            self._error(seq, 0, 7, b"HELLO comes first")
         elif number == faults.fault_at:
             self._error(seq, 1, 5, b"tensor arena too small")
         elif number == faults.refuse_at:
@@ -192,6 +201,8 @@ class FakeDevice:
     def _reset(self) -> None:
         self._buffer.clear()
         self._memory.clear()
+        self._session = False
+        self._boots += 1
         time.sleep(0.05)
         self._say(b"rst:0x1 (POWERON_RESET)\r\nboot ok\r\n", raw=True)
 

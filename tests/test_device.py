@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from fake_device import FakeDevice, Faults, answer
@@ -10,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import device as device_module
-from pipeline import flight
+from pipeline import flight, frames
 from pipeline.device import Device
 from pipeline.noise import describe, likely_cause
 from pipeline.problem import EXIT_DEVICE, Problem
@@ -246,6 +251,100 @@ def test_a_vanishing_port_is_told() -> None:
     assert "loose cable" in raised.value.hint and raised.value.code == EXIT_DEVICE
 
 
+@contextmanager
+def port_of(fake: FakeDevice, port: Path) -> Iterator[Device]:
+    """The device behind a link that can be pointed at another one, as udev does."""
+    port.symlink_to(fake.path)
+    device = Device(connect(str(port)))
+    device.hello()
+    try:
+        yield device
+    finally:
+        device.close()
+
+
+def plug(fake: FakeDevice, port: Path) -> None:
+    port.unlink()
+    port.symlink_to(fake.path)
+
+
+@pytest.mark.parametrize("credits", [1, 4])
+def test_a_port_that_vanishes_and_returns_costs_no_window(credits: int, tmp_path: Path) -> None:
+    windows, port = some_windows(40), tmp_path / "tty"
+    with (
+        FakeDevice(credits=credits, faults=Faults(die_at=10)) as first,
+        FakeDevice(credits=credits, faults=Faults(greeting=b"boot\r\n")) as second,
+        port_of(first, port) as device,
+    ):
+        threading.Timer(0.3, plug, (second, port)).start()
+        answers = list(device.run(windows))
+        assert (device.stats.returns, device.stats.restarts) == (1, 0)
+        assert first.runs + second.runs <= 40 + credits
+    assert sorted(each.index for each in answers) == list(range(40))
+    assert all(each.output == answer(windows[each.index], 4) for each in answers)
+
+
+def test_a_port_that_returns_with_other_firmware_ends_the_run(tmp_path: Path) -> None:
+    port = tmp_path / "tty"
+    with (
+        FakeDevice(faults=Faults(die_at=10)) as first,
+        FakeDevice(model_id=bytes(8)) as second,
+        port_of(first, port) as device,
+    ):
+        threading.Timer(0.1, plug, (second, port)).start()
+        with pytest.raises(Problem, match="the firmware changed during the run: it was b5d54c39, now it is 00000000"):
+            list(device.run(some_windows(40)))
+
+
+def test_a_port_that_stays_away_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames, "RETURN_SECONDS", 0.3)
+    with (
+        FakeDevice(faults=Faults(die_at=10)) as fake,
+        port_of(fake, tmp_path / "tty") as device,
+        pytest.raises(Problem, match=r"the line is gone, and did not come back in 0\.3 s") as raised,
+    ):
+        list(device.run(some_windows(40)))
+    assert "loose cable" in raised.value.hint and raised.value.code == EXIT_DEVICE
+
+
+def test_a_device_that_restarts_is_greeted_anew() -> None:
+    with FakeDevice(credits=2, faults=Faults(reset_at=7)) as fake:
+        device, _ = run_all(fake, some_windows(30))
+    assert device.stats.restarts == 1
+
+
+def test_another_model_after_a_restart_ends_the_run() -> None:
+    with FakeDevice(credits=2, faults=Faults(reset_at=7, other_firmware=True)) as fake:
+        problem = problem_of(fake, some_windows(30))
+    assert "the firmware changed during the run: it was b5d54c39, now it is 00000000" in problem.what
+
+
+def test_confirm_names_the_first_fact_that_is_not_as_before() -> None:
+    with FakeDevice() as fake:
+        device = Device(connect(fake.path))
+        info = device.hello()
+        device.confirm(dataclasses.replace(info, reset_cause="watchdog"))
+        with pytest.raises(Problem, match="its kernel build was gcc 1, now it is fake kernels"):
+            device.confirm(dataclasses.replace(info, kernel_build="gcc 1"))
+        device.close()
+
+
+def test_a_window_that_always_crashes_the_device_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flight, "SHORTEST_SECONDS", 0.05)
+    monkeypatch.setattr(flight, "FIRST_SECONDS", 0.1)
+    with FakeDevice(faults=Faults(reset_every=2)) as fake:
+        assert "no good answer to window 1 in 8 tries (4 restarts)" in problem_of(fake, some_windows(9)).what
+
+
+def test_a_device_that_restarts_again_and_again_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flight, "SHORTEST_SECONDS", 0.05)
+    monkeypatch.setattr(flight, "FIRST_SECONDS", 0.1)
+    monkeypatch.setattr(device_module, "INTERRUPTIONS", 3)
+    with FakeDevice(faults=Faults(reset_every=5)) as fake:
+        what = problem_of(fake, some_windows(90)).what
+    assert "the device restarted again and again, 4 times in this run" in what
+
+
 @pytest.mark.parametrize(
     ("faults", "what"),
     [
@@ -268,7 +367,7 @@ def test_an_answer_is_kept_when_the_next_send_finds_the_line_gone(stop: BaseExce
     with FakeDevice() as fake:
         device, got = Device(connect(fake.path)), []
         device.hello()
-        exchange, sends = device._transport.exchange, []
+        exchange, sends = device._frames.transport.exchange, []
 
         def breaking(outgoing: bytearray, timeout: float) -> bytes:
             sends.extend([1] if outgoing else [])
@@ -276,7 +375,7 @@ def test_an_answer_is_kept_when_the_next_send_finds_the_line_gone(stop: BaseExce
                 raise stop
             return exchange(outgoing, timeout)
 
-        device._transport.exchange = breaking
+        device._frames.transport.exchange = breaking
         with pytest.raises(type(stop)):
             got.extend(answer.index for answer in device.run(some_windows(10)))
         device.close()
@@ -324,7 +423,7 @@ def test_answers_of_an_earlier_session_are_dropped() -> None:
     with FakeDevice(credits=4, faults=Faults(slow=0.02)) as fake:
         first = Device(connect(fake.path))
         next(iter(first.run(some_windows(10))))
-        second = Device(first._transport)  # the port stays open; answers to the first are still on their way
+        second = Device(first._frames.transport)  # the port stays open; answers to the first are still on their way
         second.hello()
         assert second.stats.stale > 0
         windows = some_windows(10)[::-1]

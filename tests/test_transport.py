@@ -16,6 +16,7 @@ import pytest
 import serial
 import serial.rfc2217
 from fake_device import FakeDevice, answer
+from serial.tools import list_ports, list_ports_common
 
 from pipeline import child, ports, transport
 from pipeline.device import Device
@@ -295,6 +296,26 @@ def test_dtr_and_rts_are_set_before_the_port_opens(monkeypatch: pytest.MonkeyPat
     with FakeDevice() as fake:
         ports.open_port(fake.path, Settings(baud=57600, dtr=False, rts=True))
     assert at_open == [(False, True, 57600, True)]
+
+
+def usb(path: str, serial_number: str | None, location: str) -> list_ports_common.ListPortInfo:
+    port = list_ports_common.ListPortInfo(path)
+    port.vid, port.pid, port.serial_number, port.location = 0x10C4, 0xEA60, serial_number, location
+    return port
+
+
+def test_a_board_that_comes_back_under_another_name_is_known_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = [usb("/dev/ttyUSB0", "A1", "1-1"), usb("/dev/ttyUSB1", None, "1-2")]
+    monkeypatch.setattr(list_ports, "comports", lambda: there)
+    numbered, plain = ports.identity("/dev/ttyUSB0"), ports.identity("/dev/ttyUSB1")
+    assert numbered and plain and ports.identity("/dev/ttyS0") is None and ports.identity("socket://a:1") is None
+    assert ports.find_again("/dev/ttyUSB0", numbered) == "/dev/ttyUSB0"
+    there[:] = [usb("/dev/ttyUSB0", None, "1-2"), usb("/dev/ttyUSB2", "A1", "1-7")]  # they changed places
+    assert ports.find_again("/dev/ttyUSB0", numbered) == "/dev/ttyUSB2"
+    assert ports.find_again("/dev/ttyUSB1", plain) == "/dev/ttyUSB0"
+    there.clear()
+    assert ports.find_again("/dev/ttyUSB0", numbered) == "/dev/ttyUSB0"
+    assert ports.find_again("/dev/ttyS0", None) == "/dev/ttyS0"
 
 
 class _PtyPort(serial.Serial):
