@@ -53,7 +53,7 @@ def flash_content(elf: Path) -> bytes:
         raise Problem(elf, f"is not an ELF file ({error})") from error
     if not any(content[:BOOT_BYTES]):
         raise Problem(elf, f"has no second boot stage at {FLASH:#x}", "its port's linker script must put one there")
-    content[BOOT_BYTES - 4 : BOOT_BYTES] = struct.pack("<I", checksum(content[: BOOT_BYTES - 4]))
+    content[BOOT_BYTES - 4 : BOOT_BYTES] = struct.pack("<I", checksum(bytes(content[: BOOT_BYTES - 4])))
     return bytes(content) + bytes(-len(content) % SECTOR_BYTES)
 
 
