@@ -19,5 +19,6 @@ def evaluate(graph: Graph, ops: Sequence[Op], window: NDArray[np.int8]) -> dict[
         for tensor in activations(node, graph):
             constant = graph.tensors[tensor].data
             operands.append(values[tensor] if constant is None else constant)
-        values[node.outputs[0]] = op.run(*operands)
+        made = op.run(*operands)
+        values.update(zip(node.outputs, made if isinstance(made, tuple) else (made,), strict=True))
     return values

@@ -116,6 +116,23 @@ def logistic(x: Ints, integer_bits: int) -> Ints:
     return np.where(x == 0, 1 << 30, np.where(x > 0, positive, INT32_MAX - positive))
 
 
+def tanh(x: Ints, integer_bits: int) -> Ints:
+    """tanh(x) in Q0.31 for x in Q(integer_bits) (gemmlowp tanh: (1 - exp(-2x)) / (1 + exp(-2x)))."""
+    decayed = exp_on_negative(-np.abs(x), integer_bits + 1)
+    positive = _one_minus_over_one_plus(decayed)
+    return np.where(x == 0, 0, np.where(x > 0, positive, -positive))
+
+
+def _one_minus_over_one_plus(x: Ints) -> Ints:
+    """(1 - x) / (1 + x) in Q0.31 for x in [0, 1] (gemmlowp one_minus_x_over_one_plus_x_for_x_in_0_1)."""
+    half_denominator = (x + INT32_MAX + 1) >> 1
+    estimate = Q2_48_OVER_17 + doubling_high_mul(half_denominator, Q2_MINUS_32_OVER_17)
+    for _ in range(3):
+        error = (1 << 29) - doubling_high_mul(half_denominator, estimate)
+        estimate = estimate + saturate32(doubling_high_mul(estimate, error) << 2)
+    return saturate32((estimate - (1 << 29)) << 2)
+
+
 def input_radius(integer_bits: int, left_shift: int) -> int:
     """Largest |input| that stays in range after the rescale (TFLite CalculateInputRadius with 31 bits)."""
     return math.floor(((1 << integer_bits) - 1) * 2.0 ** (31 - integer_bits) / 2.0**left_shift)

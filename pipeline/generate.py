@@ -19,7 +19,7 @@ from pipeline.plan import Plan, Step, plan, plan_json
 from pipeline.problem import Problem, did_you_mean, run
 
 KERNEL_VERSION = 1  # NN_VERSION of firmware/kernels/nn.h that this generator writes for
-CTYPES = {"int8": "int8_t", "int32": "int32_t"}
+CTYPES = {"int8": "int8_t", "int16": "int16_t", "int32": "int32_t"}
 
 
 def compile_model(content: bytes, where: Path | str) -> Plan:

@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.buffers import Layout, Use, lay_out
 from pipeline.graph import Graph, Node, Tensor
-from pipeline.ops.base import Call, Op, activations
+from pipeline.ops.base import Call, Op, Part, activations, parts
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,14 @@ def plan(graph: Graph, ops: Sequence[Op]) -> Plan:
     return Plan(graph, steps, lay_out(graph, uses, alias))
 
 
+def _parts(graph: Graph, node: Node, op: Op, alias: Mapping[int, int]) -> tuple[Part, ...]:
+    """The node's calls; a reshape that is not free is a copy."""
+    if node.outputs[0] in alias:
+        return ()
+    copy = Call("nn_copy_s8", "nn_copy_t", {"count": graph.output(node).count})
+    return parts(node, graph, op) or (Part(copy, (0,)),)
+
+
 def _free_reshapes(graph: Graph, ops: Sequence[Op]) -> dict[int, int]:
     """Outputs that are their input's bytes; not those that would make the caller's input the caller's output."""
     alias: dict[int, int] = {}
@@ -90,7 +98,7 @@ def _steps(graph: Graph, ops: Sequence[Op], alias: Mapping[int, int]) -> tuple[S
     steps: list[Step] = []
     names: set[str] = set()
     for node, op in zip(graph.nodes, ops, strict=True):
-        path, inputs, output = layer_path(graph, node), activations(node, graph), node.outputs[0]
+        path, inputs, macs = layer_path(graph, node), activations(node, graph), op.macs
         name, title = c_name(path, node.op), "/".join(path)
         for tensor in dict.fromkeys(inputs):
             values = graph.tensors[tensor].data
@@ -99,12 +107,13 @@ def _steps(graph: Graph, ops: Sequence[Op], alias: Mapping[int, int]) -> tuple[S
                 steps.append(
                     Step(len(steps), "LOAD", _unique(f"{name}_operand", names), title, load, (), tensor, (), 0)
                 )
-        if output not in alias:
-            call = op.call() or Call("nn_copy_s8", "nn_copy_t", {"count": graph.tensors[output].count})
+        for part in _parts(graph, node, op, alias):
+            operands, output = tuple(inputs[slot] for slot in part.slots), node.outputs[part.output]
             in_place = tuple(inputs[slot] for slot in op.in_place)
             steps.append(
-                Step(len(steps), node.op, _unique(name, names), title, call, inputs, output, in_place, op.macs)
+                Step(len(steps), node.op, _unique(name, names), title, part.call, operands, output, in_place, macs)
             )
+            macs = 0  # they are the node's, not each call's
     return tuple(steps)
 
 
@@ -148,6 +157,16 @@ def _unique(name: str, taken: set[str]) -> str:
     return unique
 
 
+def _maker(plan: Plan, tensor: int, before: int) -> int:
+    """The step whose output holds the bytes of this input of step `before`, behind reshapes too; -1 for the window."""
+    made_by = {node.outputs[0]: node.inputs[0] for node in plan.graph.nodes if node.inputs}
+    while True:
+        steps = [step.index for step in plan.steps[:before] if step.output == tensor]
+        if steps or tensor in plan.graph.inputs:
+            return steps[-1] if steps else -1
+        tensor = made_by[tensor]
+
+
 def plan_json(plan: Plan, **head: Any) -> dict[str, Any]:
     """plan.json: `head` first, then sizes, edges, operators and tensors."""
 
@@ -168,7 +187,8 @@ def plan_json(plan: Plan, **head: Any) -> dict[str, Any]:
         "operators": [
             {"index": s.index, "op": s.op, "name": s.name, "kernel": s.call.kernel, "macs": s.macs,
              "weights_bytes": s.weights_bytes, "zeros": s.zeros, "output_shape": list(tensors[s.output].shape),
-             "inputs": list(s.inputs), "output": s.output}
+             "inputs": list(s.inputs), "makers": [_maker(plan, tensor, s.index) for tensor in s.inputs],
+             "output": s.output}
             for s in plan.steps
         ],
         "tensors": [

@@ -41,13 +41,13 @@ PROGRAM = """
 import os, pathlib, sys
 from ops.cases_project import answers, cases_of, serving, write_project
 from ops.test_conformance import assert_equal, micro_answers, reference_answers
-cases, folder = cases_of("LEAKY_RELU"), pathlib.Path(sys.argv[1])
-assert_equal("LEAKY_RELU", "tflite-runtime", cases, [reference_answers(case) for case in cases])
-assert_equal("LEAKY_RELU", "TFLite Micro", cases, [micro_answers(case) for case in cases])
+cases, folder = cases_of("REVERSE_V2"), pathlib.Path(sys.argv[1])
+assert_equal("REVERSE_V2", "tflite-runtime", cases, [reference_answers(case) for case in cases])
+assert_equal("REVERSE_V2", "TFLite Micro", cases, [micro_answers(case) for case in cases])
 write_project(folder, "cortex-m4", cases)
 os.chdir(folder)
 with serving(folder, "cortex-m4") as device:
-    assert_equal("LEAKY_RELU", "C on Cortex-M4", cases, answers(device, cases))
+    assert_equal("REVERSE_V2", "C on Cortex-M4", cases, answers(device, cases))
 print(len(cases), "cases of", type(cases[0].plan.steps[0].call).__name__, cases[0].plan.steps[0].call.kernel)
 """
 
@@ -56,13 +56,13 @@ def test_an_operator_is_one_file_per_language(tmp_path: Path) -> None:
     project = tmp_path / "project"
     for folder in ("pipeline", "firmware", "boards", "models", "tests"):
         shutil.copytree(ROOT / folder, project / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(NEWCOMER / "leaky_relu.py", project / "pipeline" / "ops")
-    shutil.copy(NEWCOMER / "nn_leaky_relu_s8.h", project / "firmware" / "kernels")
+    shutil.copy(NEWCOMER / "reverse_v2.py", project / "pipeline" / "ops")
+    shutil.copy(NEWCOMER / "nn_reverse_s8.h", project / "firmware" / "kernels")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(project), str(project / "tests")])}
     argv = [sys.executable, "-c", PROGRAM, str(tmp_path / "cases")]
     done = subprocess.run(argv, cwd=project, env=environment, capture_output=True, text=True)
     assert_passes(done)
-    assert "3 cases of Call nn_leaky_relu_s8" in done.stdout
+    assert "3 cases of Call nn_reverse_s8" in done.stdout
 
 
 def test_every_command_of_the_readme_is_there() -> None:

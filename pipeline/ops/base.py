@@ -35,6 +35,15 @@ class Call:
     fields: Mapping[str, Field]
 
 
+@dataclass(frozen=True)
+class Part:
+    """One of the calls of an operator that needs several: its inputs and its output by slot, in running order."""
+
+    call: Call
+    slots: tuple[int, ...]
+    output: int = 0
+
+
 class Op(Protocol):
     """An operator of the Plan, made by its class's `from_node(node, graph)`."""
 
@@ -42,11 +51,11 @@ class Op(Protocol):
     def from_node(cls, node: Node, graph: Graph) -> Op:
         """Parse and check one node; raises Problem with the node's label."""
 
-    def run(self, *inputs: Int8s) -> Int8s:
-        """The integer oracle: activations in, activation out, shapes as in the graph (batch first)."""
+    def run(self, *inputs: Int8s) -> Int8s | tuple[Int8s, ...]:
+        """The integer oracle: activations in, activation out (or one for each output), shapes as in the graph."""
 
-    def call(self) -> Call | None:
-        """The kernel call, or None when the output is the input's bytes under another shape."""
+    def call(self) -> Call | tuple[Part, ...] | None:
+        """The kernel call, or several; None when the output is the input's bytes under another shape."""
 
     @property
     def macs(self) -> int:
@@ -86,10 +95,21 @@ def known_ops() -> Mapping[str, type[Op]]:
     return dict(sorted(_OPS.items()))
 
 
+ALL = None  # for `slots`: every input is an activation
+
+
 def activations(node: Node, graph: Graph) -> tuple[int, ...]:
     """The node's inputs that its kernel takes as activations: those in its class's `slots`, by default the first."""
     slots = getattr(known_ops()[node.op], "slots", (0,))
-    return tuple(node.inputs[slot] for slot in slots)
+    return node.inputs if slots is ALL else tuple(node.inputs[slot] for slot in slots)
+
+
+def parts(node: Node, graph: Graph, op: Op) -> tuple[Part, ...]:
+    """The calls of an operator in order; none when it is a free reshape."""
+    call = op.call()
+    if isinstance(call, Call):
+        return (Part(call, tuple(range(len(activations(node, graph))))),)
+    return call or ()
 
 
 # Checks

@@ -68,3 +68,18 @@ def two_nodes(first: str, second: str, tensors: Sequence[Tensor], inputs: tuple[
         Node(1, second, inputs[1], (2,), {"table": table, **options}),
     )
     return Graph(tuple(tensors), nodes, (0,), (2,))
+
+
+def joined(rng: np.random.Generator, op: str, inputs: Sequence[Tensor], shape: Sequence[int], count: int, table: str,
+           **options: Any) -> Graph:  # fmt: skip
+    """The graph of an operator with `count` outputs of one shape, which are then concatenated along the last axis."""
+    x = next(tensor for tensor in inputs if tensor.data is None)
+    parts = [activation(rng, shape, f"part{i}", x.scale, x.zero_point) for i in range(count)]
+    y = activation(rng, (*shape[:-1], shape[-1] * count), "output", x.scale, x.zero_point)
+    first = len(inputs)
+    outputs = tuple(range(first, first + count))
+    nodes = (
+        Node(0, op, tuple(range(first)), outputs, {"table": table, **options}),
+        Node(1, "CONCATENATION", outputs[::-1], (first + count,), {"table": "ConcatenationOptions", "axis": -1}),
+    )
+    return Graph((*inputs, *parts, y), nodes, (inputs.index(x),), (first + count,))

@@ -35,17 +35,8 @@ class Mean:
         """The axes must lie side by side (axes of length 1 do not count)."""
         x, y = graph.input(node), graph.output(node)
         need_int8(node, graph, x, y)
-        axes_data = need_constant(node, graph, 1, "axes").data
-        assert axes_data is not None
-        axes = sorted({int(axis) % len(x.shape) for axis in axes_data.reshape(-1)})
-        first, last = (axes[0], axes[-1]) if axes else (0, -1)
-        if any(x.shape[axis] != 1 for axis in range(first, last + 1) if axis not in axes):
-            raise Problem(
-                graph.label(node), f"reduces axes {axes}, which are not side by side", "reduce them one by one"
-            )
-        reduced = math.prod(x.shape[first : last + 1])
+        outer, reduced, inner = reduction(node, graph)
         multiplier, shift = _with_division(*quantize_multiplier(x.scale / y.scale), reduced)
-        outer, inner = math.prod(x.shape[:first]), math.prod(x.shape[last + 1 :])
         return cls(outer, reduced, inner, (x.zero_point, y.zero_point), multiplier, shift, y.shape)
 
     def run(self, *inputs: Int8s) -> Int8s:
@@ -73,6 +64,17 @@ class Mean:
             kept = tuple(1 if axis in axes else size for axis, size in enumerate(shape) if keep or axis not in axes)
             y = cases.activation(rng, kept, "output", x.scale * float(rng.uniform(0.3, 1.5)))
             yield cases.one_node("MEAN", [x, cases.constant("axes", axes)], y, "ReducerOptions", keep_dims=bool(keep))
+
+
+def reduction(node: Node, graph: Graph) -> tuple[int, int, int]:
+    """(outer, reduced, inner) sizes for the constant axes in slot 1, which must lie side by side."""
+    x, data = graph.input(node), need_constant(node, graph, 1, "axes").data
+    assert data is not None
+    axes = sorted({int(axis) % len(x.shape) for axis in data.reshape(-1)})
+    first, last = (axes[0], axes[-1]) if axes else (0, -1)
+    if any(x.shape[axis] != 1 for axis in range(first, last + 1) if axis not in axes):
+        raise Problem(graph.label(node), f"reduces axes {axes}, which are not side by side", "reduce them one by one")
+    return math.prod(x.shape[:first]), math.prod(x.shape[first : last + 1]), math.prod(x.shape[last + 1 :])
 
 
 def _with_division(multiplier: int, shift: int, count: int) -> tuple[int, int]:

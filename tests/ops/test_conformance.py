@@ -13,9 +13,10 @@ from pipeline import oracle
 from pipeline.evaluate import evaluate
 from pipeline.importer import operators
 from pipeline.ops.base import known_ops
+from pipeline.problem import Problem
 
 OPS = sorted({min(name for name, cls in known_ops().items() if cls is each) for each in known_ops().values()})
-BOARDS = ("host-sanitized", "cortex-m4", "esp32")
+BOARDS = ("host-sanitized", "cortex-m4", "esp32", "esp32c3")
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -60,8 +61,12 @@ def assert_equal(op: str, engine: str, cases: list[Case], got: list[NDArray[np.i
 def test_python_oracle_equals_tflite_and_tflite_micro(op: str) -> None:
     cases = cases_of(op, windows=8)
     assert len(cases) >= 3
-    assert_equal(op, "tflite-runtime BUILTIN_REF", cases, [reference_answers(case) for case in cases])
     assert_equal(op, "TFLite Micro", cases, [micro_answers(case) for case in cases])
+    if hasattr(known_ops()[op], "tflite_differs"):  # why, in words: TFLite Micro wins, and the words must be true
+        with pytest.raises((AssertionError, Problem)):
+            assert_equal(op, "tflite-runtime BUILTIN_REF", cases, [reference_answers(case) for case in cases])
+    else:
+        assert_equal(op, "tflite-runtime BUILTIN_REF", cases, [reference_answers(case) for case in cases])
 
 
 @pytest.mark.parametrize("board", BOARDS)

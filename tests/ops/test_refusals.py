@@ -38,6 +38,13 @@ def grouped() -> Graph:
     return with_tensor(graph, 0, shape=(*x.shape[:3], x.shape[3] * 2))
 
 
+def strided() -> Graph:
+    return next(
+        graph for graph in known_ops()["STRIDED_SLICE"].cases(np.random.default_rng(5)) if len(graph.tensors) == 5
+    )
+
+
+SAME = (0.1, 0)
 OTHER = Quant((0.5,), (3,))
 LONG = (1,) * 5
 REFUSALS: dict[str, tuple[Graph, str]] = {
@@ -85,6 +92,28 @@ REFUSALS: dict[str, tuple[Graph, str]] = {
         with_tensor(first("LOGISTIC"), 1, quant=OTHER),
         "logistic must have 1/256 and -128",
     ),
+    "moving along six axes": (
+        cases.one_node(
+            "TRANSPOSE",
+            [cases.activation(RNG, (2,) * 6, "x", *SAME), cases.constant("axes", (5, 4, 3, 2, 1, 0))],
+            cases.activation(RNG, (2,) * 6, "y", *SAME),
+            "TransposeOptions",
+        ),
+        "moves values along 6 axes",
+    ),
+    "an ellipsis": (with_options(strided(), ellipsis_mask=1), "slices with an ellipsis or a new axis"),
+    "an empty slice": (with_tensor(strided(), 2, data=np.array((0, 1, 0), np.int32)), "slices nothing out of axis"),
+    "indices outside": (with_tensor(first("GATHER"), 1, data=np.full(7, 99, np.int32)), "picks slices outside the 6"),
+    "gathering per batch": (with_options(first("GATHER"), batch_dims=1), "gathers per batch"),
+    "an activation it does not apply": (
+        with_options(first("CONCATENATION"), fused_activation_function=1),
+        "has a fused activation, which it does not apply",
+    ),
+    "tanh with another output": (with_tensor(first("TANH"), 1, quant=OTHER), "tanh must have 1/128 and 0"),
+    "hard swish to a finer output": (
+        with_tensor(first("HARD_SWISH"), 1, quant=Quant((1e-6,), (0,))),
+        "is too small beside",
+    ),
     "adding five axes": (
         cases.one_node(
             "ADD",
@@ -93,7 +122,7 @@ REFUSALS: dict[str, tuple[Graph, str]] = {
             "AddOptions",
             fused_activation_function=0,
         ),
-        "adds tensors of 5 axes",
+        "broadcasts to 5 axes",
     ),
 }
 

@@ -1,0 +1,32 @@
+/* SQUARED_DIFFERENCE with broadcasting: (a - b)^2 on one finer scale, brought to the output's. */
+#ifndef NN_SQUARED_DIFFERENCE_S8_H
+#define NN_SQUARED_DIFFERENCE_S8_H
+
+#include "nn_broadcast.h"
+#include "nn_finer.h"
+
+typedef struct {
+    nn_broadcast_t broadcast;
+    nn_finer_t a, b;
+    int16_t output_offset; /* [-128, 127] */
+    int32_t multiplier;    /* [0, 2^31) */
+    int8_t shift;          /* [-31, 30] */
+} nn_squared_difference_t;
+
+/* `output` may be one of the inputs when that one is not broadcast. */
+static void nn_squared_difference_s8(NN_ROM nn_squared_difference_t *p, const int8_t *a, const int8_t *b,
+                                     int8_t *output)
+{
+    for (int32_t row = 0; row < nn_broadcast_rows(&p->broadcast); row++) {
+        nn_row_t at = nn_broadcast_row(&p->broadcast, row);
+        for (int32_t i = 0; i < p->broadcast.shape[3]; i++) {
+            int32_t value = nn_finer(&p->a, a[at.a], 7) - nn_finer(&p->b, b[at.b], 7);
+            value = nn_requantize(value * value, p->multiplier, p->shift) + p->output_offset;
+            *output++ = nn_clamp_s8(value, INT8_MIN, INT8_MAX);
+            at.a += p->broadcast.a[3];
+            at.b += p->broadcast.b[3];
+        }
+    }
+}
+
+#endif

@@ -1,0 +1,111 @@
+"""Two activations brought to one shape: what the elementwise operators of two inputs have in common."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from pipeline.fixedpoint import Ints, quantize_multiplier, requantize
+from pipeline.graph import Graph, Node, Tensor
+from pipeline.ops import cases
+from pipeline.ops.base import Int8s, need_int8
+from pipeline.problem import Problem
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Broadcast:
+    """Shapes of both inputs and the output, of at most four axes."""
+
+    a: Shape
+    b: Shape
+    output: Shape
+
+    def fields(self) -> Mapping[str, Any]:
+        """The fields of nn_broadcast_t: an axis of length 1 that is broadcast has step 0."""
+        return {"shape": _four(self.output), "a": self._steps(self.a), "b": self._steps(self.b)}
+
+    def _steps(self, shape: Shape) -> Shape:
+        four = _four(shape)
+        strides = [math.prod(four[axis + 1 :]) for axis in range(4)]
+        return tuple(0 if four[axis] == 1 else strides[axis] for axis in range(4))
+
+    @property
+    def in_place(self) -> tuple[int, ...]:
+        """Inputs of the output's own size may be overwritten."""
+        return tuple(slot for slot, shape in enumerate((self.a, self.b)) if math.prod(shape) == math.prod(self.output))
+
+
+def _four(shape: Shape) -> Shape:
+    return (1,) * (4 - len(shape)) + shape
+
+
+def broadcast_of(node: Node, graph: Graph) -> tuple[Broadcast, Tensor, Tensor, Tensor]:
+    """The checked broadcast of a node of two int8 inputs, with its tensors a, b and output."""
+    a, b, y = graph.input(node, 0), graph.input(node, 1), graph.output(node)
+    need_int8(node, graph, a, b, y)
+    if len(y.shape) > 4:
+        raise Problem(graph.label(node), f"broadcasts to {len(y.shape)} axes", "reshape its inputs to at most 4")
+    return Broadcast(a.shape, b.shape, y.shape), a, b, y
+
+
+@dataclass(frozen=True)
+class Finer:
+    """The rescale of one input to the finer scale that both inputs share."""
+
+    offset: int
+    multiplier: int
+    shift: int
+
+    def scaled(self, x: Int8s, left_shift: int) -> Ints:
+        """x on the finer scale."""
+        return requantize((x.astype(np.int64) + self.offset) << left_shift, self.multiplier, self.shift)
+
+    def fields(self) -> Mapping[str, int]:
+        """The fields of nn_finer_t."""
+        return {"offset": self.offset, "multiplier": self.multiplier, "shift": self.shift}
+
+
+def finer(x: Tensor, ratio: float) -> Finer:
+    """The rescale of x by `ratio`, its share of twice the larger input scale."""
+    return Finer(-x.zero_point, *quantize_multiplier(ratio))
+
+
+# The shapes that the cases of these operators go through
+
+EQUAL = ((1, 5, 6, 3), (1, 40), (1, 7, 2))
+CONSTANT = (((1, 4, 5, 3), (1, 1, 1, 3)), ((1, 1, 5, 3), (1, 4, 5, 3)), ((1, 3, 4, 2), (1, 3, 1, 2)),
+            ((1, 12), (1, 1)), ((1, 3, 3, 2), (1, 3, 3, 2)))  # fmt: skip
+
+
+def pairs(rng: np.random.Generator, same_quant: bool = False) -> Iterator[tuple[Tensor, Tensor]]:
+    """Inputs of every kind of broadcast: the second is an activation (no data) or a constant."""
+    for shape in EQUAL:
+        x = cases.activation(rng, shape, "input")
+        scale, zero_point = (x.scale, x.zero_point) if same_quant else (x.scale * float(rng.uniform(0.4, 2.5)), None)
+        yield x, cases.activation(rng, shape, "b", scale, zero_point)
+    for shape, other in CONSTANT:
+        x = cases.activation(rng, shape, "input")
+        b = cases.activation(rng, other, "b", *((x.scale, x.zero_point) if same_quant else ()))
+        yield x, replace(b, data=rng.integers(-128, 128, other).astype(np.int8))
+
+
+def graph_of(
+    rng: np.random.Generator, op: str, pair: tuple[Tensor, Tensor], y: Tensor, table: str, **options: Any
+) -> Graph:
+    """`op` on the pair; where both are activations, the second is made from the first by QUANTIZE."""
+    a, b = pair
+    if b.data is None:
+        return cases.two_nodes("QUANTIZE", op, [a, b, y], ((0,), (0, 1)), table, **options)
+    return cases.one_node(op, [a, b] if rng.integers(2) else [b, a], y, table, **options)
+
+
+def output_of(rng: np.random.Generator, pair: tuple[Tensor, Tensor], scale: float) -> Tensor:
+    """An output of the broadcast shape with about this scale."""
+    shape = tuple(np.broadcast_shapes(pair[0].shape, pair[1].shape))
+    return cases.activation(rng, shape, "output", scale * float(rng.uniform(0.3, 1.2)))
