@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import built, files, ports, transport, verdict
+from pipeline import built, files, layers, ports, transport, verdict
 from pipeline.board import Board, load_board
 from pipeline.built import Built
 from pipeline.device import Device
@@ -36,6 +36,7 @@ class Ask:
     windows: int | None = None
     baud: int | None = None
     out: Path | None = None
+    layers: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ def check(ask: Ask) -> Finished:
                 choose(len(model.reference["inputs"]), ask.windows), model.reference["outputs"].shape[1:]
             )
             stream(device, info, model, outcome)
+            outcome.layers = show_layers(ask, device, info, model, outcome, emulated)
     except Problem as stopped:
         if outcome is None:
             raise
@@ -130,15 +132,24 @@ def stream(device: Device, info: Info, model: Built, outcome: Outcome) -> None:
             for answer in device.run(windows):
                 outcome.take(answer.index, answer.ticks, answer.output)
                 advance()
-        last = device.hello()
+        device.confirm(info)
     finally:
         seconds = time.monotonic() - began
         rate = round(int(outcome.answered.sum()) / seconds, 1) if seconds else 0.0
         link = {"seconds": round(seconds, 3), "windows_per_second": rate, "credits": info.credits}
         outcome.link = {**link, **dataclasses.asdict(device.stats)}
-    if (last.model_id, last.board, last.kernel_build) != (info.model_id, info.board, info.kernel_build):
-        what = f"the firmware changed during the run: it was {info.model_id[:8]}, now it is {last.model_id[:8]}"
-        raise Problem(device.name, what, "keep other programs off the board and run again", EXIT_DEVICE)
+
+
+def show_layers(ask: Ask, device: Device, info: Info, model: Built, outcome: Outcome, emulated: bool) -> Facts | None:
+    """The first window that differed, else the first, once more step by step; None when the firmware cannot."""
+    differing = verdict.compare(outcome, model.reference["outputs"])["differing"]
+    index = differing[0]["index"] if differing else int(outcome.asked[0])
+    per_unit = _counted(model.board, info, emulated).ticks_per_unit
+    try:
+        why = layers.DIFFERED if differing else layers.COMPARE if ask.layers else layers.PROFILE
+        return layers.look(device, model, index, per_unit, why)
+    except Problem as problem:  # the verdict stands without it
+        return {"window": index, "steps": [], "first": None, "words": str(problem)}
 
 
 def describe(model: Built, info: Info, outcome: Outcome, port: str, emulated: bool) -> Facts:
@@ -150,6 +161,8 @@ def describe(model: Built, info: Info, outcome: Outcome, port: str, emulated: bo
     whole = bool(outcome.answered.all()) and len(outcome.asked) == len(model.reference["inputs"])
     checks = verdict.limits(model, scores, timing, whole)
     result, reasons = verdict.judge(outcome, windows, checks)
+    if outcome.layers and windows["failed"]:
+        reasons.append(outcome.layers["words"])
     size = {key: model.size[key] for key in ("flash", "ram", "arena", "weights", "code")}
     return {
         "verdict": result,
@@ -166,6 +179,7 @@ def describe(model: Built, info: Info, outcome: Outcome, port: str, emulated: bo
         "windows": windows,
         "metrics": scores,
         "clock": timing,
+        "layers": outcome.layers,
         "size": size,
         "limits": checks,
         "memory": {"flash": board.flash_bytes, "ram": board.ram_bytes, "arena": board.arena_bytes},

@@ -28,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--runtime", metavar="R", help="the runtime, build/N/B-R (default: what the device says)")
     options.add_argument("--windows", metavar="K", type=int, help="only K windows, evenly spread (default: all)")
     options.add_argument("--baud", metavar="RATE", type=int, help="line rate (default: the board's, or 115200)")
+    options.add_argument("--layers", action="store_true", help="compare every step of a window, not only a wrong one's")
     options.add_argument("--json", action="store_true", help="print report.json")
     options.add_argument("--out", metavar="DIR", type=Path, help="where reports go (default: build/N/B-R)")
     return options

@@ -32,6 +32,7 @@ class Outcome:
     answered: NDArray[np.bool_]
     stopped: str = ""
     reason: str = ""
+    layers: Facts | None = None  # what pipeline.layers saw, when it looked
     link: Facts = field(default_factory=dict)
 
     def take(self, index: int, ticks: int, output: bytes) -> None:

@@ -10,18 +10,21 @@ from dataclasses import dataclass
 from cobs import cobs
 
 PROTOCOL = 1
-HELLO, RUN = 0x01, 0x02
-INFO, RESULT, ERROR = 0x81, 0x82, 0x8F
+HELLO, RUN, LAYERS, TENSOR = 0x01, 0x02, 0x03, 0x04
+INFO, RESULT, LAYERS_ANSWER, TENSOR_ANSWER, ERROR = 0x81, 0x82, 0x83, 0x84, 0x8F
 UNTRUSTED_SEQ = 0xFFFF  # the device's answer to a frame whose seq it could not read
 
 CLOCKS = {1: "cycles", 2: "microseconds"}
 RESETS = {0: "unknown", 1: "power-on", 2: "reset pin", 3: "software", 4: "watchdog"}
-ERRORS = {1: "crc", 2: "length", 3: "type", 4: "protocol", 5: "runtime", 6: "clock"}
+ERRORS = {1: "crc", 2: "length", 3: "type", 4: "protocol", 5: "runtime", 6: "clock", 7: "session", 8: "step"}
 FAULT = 1  # kind of an ERROR: 0 refuses one frame, 1 is a fault of the device
 
 _HEAD = struct.Struct("<BH")
 _CRC = struct.Struct("<I")
 _RESULT = struct.Struct("<II")
+_RECORD = struct.Struct("<II")
+_PART = struct.Struct("<HHIH")
+_SIZE = struct.Struct("<II")
 _INFO = struct.Struct("<BBBBIIIIIHHfifi8s")
 _NOISE_KEPT = 512
 _LONGEST_BLOCK = 1 << 20
@@ -121,6 +124,32 @@ def parse_result(body: bytes, output_bytes: int) -> Result:
         raise ValueError(f"answered {len(body) - _RESULT.size} output bytes, its INFO says {output_bytes}")
     ticks, input_crc = _RESULT.unpack_from(body)
     return Result(ticks, input_crc, body[_RESULT.size :])
+
+
+def ask_tensor(window: bytes, maker: int, when: int, offset: int, count: int) -> bytes:
+    """TENSOR's body: `count` bytes from `offset` of what step `maker` wrote, as they are behind step `when`."""
+    return window + _PART.pack(maker & 0xFFFF, when & 0xFFFF, offset, count)
+
+
+def parse_layers(body: bytes, window: bytes) -> list[tuple[int, int]]:
+    """(ticks, CRC-32 of the output) of every step; ValueError when they are of another window."""
+    _check_input(body, window)
+    if (len(body) - 4) % _RECORD.size:
+        raise ValueError(f"answered {len(body)} bytes to LAYERS, which are no whole number of steps")
+    return list(_RECORD.iter_unpack(body[4:]))
+
+
+def parse_tensor(body: bytes, window: bytes) -> tuple[int, bytes]:
+    """(size of the whole tensor, the bytes asked for); ValueError when they are of another window."""
+    _check_input(body, window)
+    if len(body) < _SIZE.size:
+        raise ValueError(f"answered {len(body)} bytes to TENSOR, at least {_SIZE.size} are needed")
+    return int(_SIZE.unpack_from(body)[1]), body[_SIZE.size :]
+
+
+def _check_input(body: bytes, window: bytes) -> None:
+    if body[:4] != _CRC.pack(zlib.crc32(window)):
+        raise ValueError("looked at another window than it was asked about")
 
 
 def parse_error(body: bytes) -> Error:

@@ -26,6 +26,7 @@ def rows(report: Facts) -> list[tuple[str, str]]:
         ("RAM", f"{_of(size['ram'], most['ram'])}; arena {_of(size['arena'], most['arena'])}"),
         ("limits", limits(report["limits"])),
         ("line", line(report)),
+        *([("layers", layers(report["layers"]))] if report["layers"] else []),
     ]
 
 
@@ -86,9 +87,22 @@ def line(report: Facts) -> str:
         "damaged": "answers damaged",
         "refused": "frames refused",
         "stale": "stale answers",
+        "restarts": "restarts of the device",
+        "returns": "times the port came back",
     }
     counts = ", ".join(f"{link[key]} {what}" for key, what in troubles.items() if link[key]) or "no byte lost"
     return f"{report['port']}: {link['windows_per_second']:g} windows/s in {link['seconds']:.1f} s, {counts}"
+
+
+def layers(facts: Facts) -> str:
+    """Where a wrong window goes wrong, or the three steps that take longest."""
+    longest = sorted(facts["steps"], key=lambda step: -step["share"])[:3]
+    each = (f"{step['name']} {100 * step['share']:.3g} %" + _per_mac(step) for step in longest)
+    return "; ".join(filter(None, [facts["words"], ", ".join(each)]))
+
+
+def _per_mac(step: Facts) -> str:
+    return f" ({step['ticks_per_mac']:.3g} a MAC)" if step["ticks_per_mac"] else ""
 
 
 def metric_names(report: Facts) -> list[str]:

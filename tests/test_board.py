@@ -131,6 +131,14 @@ def test_an_emulator_whose_source_is_not_there_is_refused(project: Path) -> None
     assert said("uno") == ["error: boards/uno.toml: [emulator] there is no source firmware/emulators/simavr.h"]
 
 
+def test_a_feature_to_leave_out_must_be_one_there_is(project: Path) -> None:
+    edit(project, "chip =", 'leave_out = ["layer", "mlperf"]\nchip =')
+    assert said() == [
+        "error: boards/esp32.toml: leave_out: there is no feature layer",
+        "  hint: did you mean layers?",
+    ]
+
+
 def test_a_board_without_compilers_is_refused(project: Path) -> None:
     path = project / "boards" / "host.toml"
     text = path.read_text()
