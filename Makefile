@@ -20,11 +20,12 @@ FIRMWARE := $(TRAINED)/$(board)-$(runtime)
 
 # What the boards' compilers and emulators are called in Debian; the second line is for the tests only.
 PACKAGES      := python3-venv gcc libc6-dev gcc-arm-none-eabi libnewlib-arm-none-eabi gcc-xtensa-lx106 \
-                 picolibc-xtensa-lx106-elf qemu-system-arm qemu-system-misc
-TEST_PACKAGES := $(PACKAGES) gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf gcc-avr avr-libc
+                 picolibc-xtensa-lx106-elf qemu-system-arm qemu-system-misc gcc-avr avr-libc arduino-core-avr \
+                 arduino-builder libsimavr-dev libelf-dev
+TEST_PACKAGES := $(PACKAGES) gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test model train hil flash boards models lint format lines clean distclean
+.PHONY: help demo test model train hil flash sketch boards models lint format lines clean distclean
 
 help:
 	@echo 'make demo                       the whole line for rehab on an emulated esp32, ending in a report'
@@ -33,6 +34,7 @@ help:
 	@echo 'make flash board=B port=P       write that firmware to the board on port P'
 	@echo 'make hil board=B [port=P]       check it on the board, or without a port in the board'"'"'s emulator'
 	@echo 'make ... runtime=tflm           with TensorFlow Lite Micro (tflm_include=FOLDERS tflm_library=FILE)'
+	@echo 'make sketch board=B [name=N]    its Arduino sketch only, to open in the Arduino IDE'
 	@echo 'make train name=N [folds=5]     train only; with folds, cross-validate'
 	@echo 'make boards, make models        what there is'
 	@echo 'make lint, make format          check or mend style;  make lines: how much code there is'
@@ -124,6 +126,12 @@ hil: model
 demo:
 	@$(MAKE) --no-print-directory hil board=esp32 name=rehab runtime=compiled port=
 	@echo 'report: build/rehab/esp32-compiled/report.html'
+
+# The Arduino sketch alone: for the Arduino IDE, with no compiler here.
+sketch: | .venv/ready
+	@$(STAGE).board $(board) >/dev/null
+	@$(MAKE) --no-print-directory $(FIRMWARE)/plan.json
+	$(STAGE).sketch $(name) --board $(board) --runtime $(runtime)
 
 boards: | .venv/ready
 	@$(STAGE).board

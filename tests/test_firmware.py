@@ -29,6 +29,7 @@ CORES = {
 }
 PORTS = {
     "host": ("gcc",),
+    "arduino": ("avr-gcc",),  # C++: tests/test_arduino.py
     "mps2": ("arm-none-eabi-gcc", "-mcpu=cortex-m4", "-mthumb"),
     "xtensa": ("xtensa-lx106-elf-gcc", "-ffreestanding"),
     "xtensa_sim": ("xtensa-lx106-elf-gcc", "-ffreestanding"),
@@ -42,7 +43,7 @@ PORTS = {
 }
 
 
-@pytest.fixture(scope="module", params=["host", "cortex-m4", "esp32", "esp32c3", "esp32s3", "pico"])
+@pytest.fixture(scope="module", params=["host", "cortex-m4", "esp32", "esp32c3", "esp32s3", "pico", "mega2560", "uno"])
 def board(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Board, Path]]:
     """A board and the folder of its echo firmware, built; the working directory is its project."""
     root = tmp_path_factory.mktemp(f"echo-{request.param}")
@@ -51,7 +52,7 @@ def board(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         patch.chdir(root)
         board = load_board(request.param)
         assert board.emulator
-        echo.need(*(part for part in board.emulator.command[:1] if part != "{elf}"))
+        echo.need(*(part for part in board.emulator.command[:1] if not part.startswith("{")))
         assert build.main(["echo", "--board", board.name, "--runtime", "echo"]) == 0
         yield board, folder
 
@@ -68,7 +69,8 @@ def line(board: tuple[Board, Path]) -> Iterator[Line]:
 def test_hello_names_board_model_runtime_and_compiler(board: tuple[Board, Path], line: Line) -> None:
     kind, seq, body = line.ask(b"\0" + frame(HELLO, 3, b"\1"))
     assert (kind, seq, body[0]) == (INFO, 3, 1)
-    assert struct.unpack_from("<I", body, 4) == (board[0].clock_hz,)
+    counts_cycles = body[2] == 1
+    assert struct.unpack_from("<I", body, 4) == (board[0].clock_hz if counts_cycles else 1_000_000,)
     name = board[0].name.encode()
     assert bytes([len(name)]) + name + b"\4echo\4echo" in body
     assert b" -O2" in body[-8:]

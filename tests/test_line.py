@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,34 +13,37 @@ import numpy as np
 import pytest
 from conftest import ROOT, stage
 
-from pipeline import files
+from pipeline import files, transport
+from pipeline.board import load_board
+from pipeline.device import Device
+from pipeline.emulator import command
 from pipeline.evaluate import evaluate
 from pipeline.generate import compile_model
 from pipeline.importer import operators
 
 MODELS = ("rehab", "bearing")
-BOARDS = ("host", "cortex-m4", "esp32")
+BOARDS = ("host", "cortex-m4", "esp32", "mega2560")
+RUNS = [*((name, board) for board in BOARDS for name in MODELS), ("bearing", "uno")]  # rehab does not fit the uno
 REPORT_FIELDS = {
     "verdict": str, "model": str, "model_id": str, "board": str, "runtime": str, "emulated": bool, "windows": dict,
     "metrics": dict, "clock": dict, "size": dict, "limits": list,
 }  # fmt: skip
 
 
-def report_of(name: str, board: str) -> dict[str, Any]:
+def report_of(name: str, board: str, *hil: str) -> dict[str, Any]:
     """Generate, build and run one model on one board's emulator, as make does; one at a time per folder."""
     folder = ROOT / "build" / name / f"{board}-compiled"
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for words in (["generate", name], ["build", name], ["hil", "--name", name]):
-            done = stage(*words, "--board", board)
+            done = stage(*words, "--board", board, *(hil if words[0] == "hil" else ()))
             assert done.returncode == 0, done.stdout + done.stderr
         return dict(json.loads((folder / "report.json").read_text()))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("board", BOARDS)
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("name", "board"), RUNS)
 def test_every_window_is_equal_on_every_board(name: str, board: str, trained: Callable[[str], Path]) -> None:
     folder = trained(name)
     report = report_of(name, board)
@@ -53,9 +57,41 @@ def test_every_window_is_equal_on_every_board(name: str, board: str, trained: Ca
     assert report["model_id"] == files.model_id((folder / "model.tflite").read_bytes())
     assert report["emulated"] is True
     clock = report["clock"]
-    assert clock["kind"] == ("microseconds" if board == "host" else "instructions")
+    assert clock["kind"] == ("instructions" if board in ("cortex-m4", "esp32") else "microseconds")
     assert 0 < clock["median"] <= clock["p95"] <= clock["max"]
     assert set(report["size"]) >= {"flash", "ram", "arena", "weights", "code"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "board"), [("rehab", "mega2560"), ("bearing", "uno")])
+def test_an_avr_board_keeps_enough_stack(name: str, board: str, trained: Callable[[str], Path]) -> None:
+    """simavr says how deep the stack went, interrupts included, when its stdin ends."""
+    reference = files.read_arrays(trained(name) / "reference.npz", "make")
+    report_of(name, board, "--windows", "2")
+    facts = load_board(board)
+    argv = command(facts, ROOT / "build" / name / f"{board}-compiled" / "firmware.elf")
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin and process.stdout
+        while "pty: " not in (said := process.stdout.readline()):
+            assert process.poll() is None
+        line = transport.connect(said.split()[1])
+        answers = list(Device(line).run(window.tobytes() for window in reference["inputs"][:3]))
+        line.close()
+        process.stdin.close()
+        used = int(process.stdout.read().rpartition("stack: ")[2].split()[0])
+    assert len(answers) == 3
+    assert facts.arduino
+    assert 60 < used < 0.8 * facts.arduino.stack_bytes
+
+
+@pytest.mark.slow
+def test_a_model_too_large_for_the_uno_names_boards_that_fit(trained: Callable[[str], Path]) -> None:
+    trained("rehab")
+    assert stage("generate", "rehab", "--board", "uno").returncode == 0
+    done = stage("build", "rehab", "--board", "uno")
+    assert done.returncode == 2
+    assert "model rehab: needs 2048 bytes of arena, board uno has 1024" in done.stderr
+    assert "another board: " in done.stderr and "mega2560" in done.stderr
 
 
 @pytest.mark.slow
