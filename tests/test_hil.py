@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -43,7 +44,9 @@ def refusal(build: FakeBuild, faults: Faults | None = None, *more: str, **facts:
 def command(*arguments: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": str(HERE)}
     argv = [sys.executable, "-m", "pipeline.hil", *arguments]
-    return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # what runs the tests may ignore Ctrl-C
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(argv, **pipes, text=True, env=environment, preexec_fn=heed)
 
 
 @pytest.mark.parametrize("credits", [1, 4])
