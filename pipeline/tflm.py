@@ -31,20 +31,24 @@ OPERATORS = frozenset(_NAMES.split())
 METHODS = {"BATCH_MATMUL": "BatchMatMul", "CUMSUM": "CumSum", "PADV2": "PadV2",
            "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTM"}  # fmt: skip
 # Those with a registration for int8 alone: the code for floats and int16 is then not linked.
-INT8 = frozenset(("ADD", "AVERAGE_POOL_2D", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "MAX_POOL_2D", "MUL",
+INT8 = frozenset(("ADD", "AVERAGE_POOL_2D", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "MAX_POOL_2D",
                   "SOFTMAX"))  # fmt: skip
 KERNEL_VERSION = 0  # none of this project's kernels
 
 
 def registrations(graph: Graph) -> list[dict[str, str]]:
-    """Each operator of the model once, by name, with its method of MicroMutableOpResolver and its argument."""
-    made = []
-    for op in sorted({node.op for node in graph.nodes}):
-        words = (word if word == "2D" else word.capitalize() for word in op.split("_"))
-        method = METHODS.get(op, "".join(words)) if op in OPERATORS else ""
-        int8 = op in INT8 and all(_is_int8(graph, node) for node in graph.nodes if node.op == op)
-        made.append({"op": op, "method": method, "argument": f"tflite::Register_{op}_INT8()" if int8 else ""})
-    return made
+    """Each operator of the model once, by name."""
+    return [
+        registration(op, all(_is_int8(graph, node) for node in graph.nodes if node.op == op))
+        for op in sorted({node.op for node in graph.nodes})
+    ]
+
+
+def registration(op: str, int8: bool) -> dict[str, str]:
+    """An operator's method of MicroMutableOpResolver, none if it has none, and the argument for its int8 form."""
+    words = (word if word == "2D" else word.capitalize() for word in op.split("_"))
+    method = METHODS.get(op, "".join(words)) if op in OPERATORS else ""
+    return {"op": op, "method": method, "argument": f"tflite::Register_{op}_INT8()" if int8 and op in INT8 else ""}
 
 
 def _is_int8(graph: Graph, node: Node) -> bool:

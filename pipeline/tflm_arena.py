@@ -109,7 +109,8 @@ def _measured(graph: Graph, content: bytes) -> tuple[Size, int]:
         enough = sum(_aligned(t.count * 8) for t in graph.tensors if t.data is None) + len(content) + (1 << 18)
         done = _run_in_wheel(model, enough)
         if done.returncode != 0:
-            raise Problem("TFLite Micro", f"does not run the model: {' '.join(done.stderr.split()[-40:])}")
+            words = "; ".join(line for line in done.stderr.splitlines() if line.strip())
+            raise Problem("TFLite Micro", f"does not run the model: {words}")
         parts = {name: int(size) for name, size in PART.findall(done.stderr)}
         saved = sum(SAVED.get(name, 0) * int(count) for name, count in STRUCTS.findall(done.stderr))
         least = _least(model, parts["head"] + parts["tail"])
@@ -195,10 +196,13 @@ def main(argv: Sequence[str]) -> int:
     import numpy as np
     from tflite_micro import runtime
 
-    interpreter = runtime.Interpreter.from_bytes(options.model.read_bytes(), arena_size=options.arena)
-    interpreter.set_input(np.zeros(interpreter.get_input_details(0)["shape"], np.int8), 0)
-    interpreter.invoke()
-    interpreter.print_allocations()
+    try:
+        interpreter = runtime.Interpreter.from_bytes(options.model.read_bytes(), arena_size=options.arena)
+        interpreter.set_input(np.zeros(interpreter.get_input_details(0)["shape"], np.int8), 0)
+        interpreter.invoke()
+        interpreter.print_allocations()
+    except RuntimeError as error:
+        raise Problem(options.model, str(error)) from error
     return 0
 
 
