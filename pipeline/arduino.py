@@ -24,6 +24,7 @@ class Arduino:
     stack_bytes: int  # RAM kept for the stack
     package: str = ""  # the Debian packages that build for it without arduino-cli, if there are any
     index: str = ""  # where arduino-cli finds the core, if it does not know it itself
+    tflm_header: str = ""  # of the Arduino library with TFLite Micro, where the core does not ship it
 
     @property
     def core(self) -> str:

@@ -62,7 +62,8 @@ def write_sketch(root: Path, folder: Path, name: str, board: Board, runtime: str
     for path in _files(root, folder, board, runtime):
         files.write_text(target / "src" / _sketch_name(path), _text(path))
     able = [feature.upper() for feature in features(root, board, runtime)]
-    facts = {"board": board.name, "arena_bytes": board.arena_bytes, "baud": board.serial.baud, "features": able}
+    facts = {"board": board.name, "arena_bytes": board.arena_bytes, "baud": board.serial.baud, "features": able,
+             "tflm_header": board.arduino.tflm_header if board.arduino and runtime == "tflm" else ""}  # fmt: skip
     files.write_text(target / "src" / "board.h", render("arduino/board.h.j2", facts))
     ino = target / f"{word}.ino"
     files.write_text(ino, (port / "sketch.ino").read_text())

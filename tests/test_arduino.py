@@ -208,3 +208,29 @@ def test_an_emulator_of_ours_that_cannot_be_compiled_names_its_packages(
         "error: simavr atmega328p: the emulator of board uno is not installed",
         "  hint: apt install gcc libsimavr-dev libelf-dev",
     ]
+
+
+def test_a_sketch_of_the_tflm_runtime_leads_the_arduino_tools_to_its_library(tiny_copy: Path) -> None:
+    shutil.copytree(ROOT / "firmware", tiny_copy / "firmware")
+    shutil.copy(ROOT / "boards" / "nano33ble.toml", tiny_copy / "boards")
+    words = ("tiny", "--board", "nano33ble", "--runtime", "tflm")
+    assert stage("generate", *words, cwd=tiny_copy).returncode == 0
+    assert sketch.main([*words]) == 0
+    source = tiny_copy / "build" / "tiny" / "nano33ble-tflm" / "sketch" / "tiny" / "src"
+    assert "#include <TensorFlowLite.h>" in (source / "board.h").read_text()
+    assert {"runtime.cpp", "resolver.h", "model_data.c"} <= {path.name for path in source.iterdir()}
+    assert not (source / "weights.c").exists()
+
+
+@pytest.mark.parametrize("board", ["nano33ble", "pico-arduino", "esp32-arduino", "esp32s3-arduino", "esp32c3-arduino"])
+def test_a_core_that_only_arduino_cli_has_is_named(
+    board: str, project: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project(board)
+    facts = load_board(board).arduino
+    assert facts
+    fake_tool(tmp_path / "bin", "arduino-cli", "echo 'ID Installed Latest Name'", monkeypatch)
+    with pytest.raises(Problem, match=f"no Arduino tool with the core {facts.core} is installed") as caught:
+        build.main(["echo", "--board", board, "--runtime", "echo"])
+    assert caught.value.hint.startswith(f"arduino-cli core install {facts.core}")
+    assert ("--additional-urls " in caught.value.hint) == facts.core.startswith("esp32")
