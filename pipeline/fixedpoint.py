@@ -133,6 +133,28 @@ def _one_minus_over_one_plus(x: Ints) -> Ints:
     return saturate32((estimate - (1 << 29)) << 2)
 
 
+def inverse_sqrt(x: int) -> tuple[int, int]:
+    """(multiplier, shift) of 1 / sqrt(x) = multiplier / 2^31 * 2^shift (TFLite GetInvSqrtQuantizedMultiplierExp)."""
+    if x <= 1:
+        return INT32_MAX, 0
+    shift = 11
+    while x >= 1 << 29:
+        x, shift = x // 4, shift + 1
+    pairs = (32 - x.bit_length() - 1) // 2 - 1
+    shift -= pairs
+    value = np.array((x << (2 * pairs)) >> 1, np.int64)  # Q3.28
+    half, three_halves = divide_by_power(value, 1), (1 << 28) + (1 << 27)
+    estimate = np.array(1 << 28, np.int64)
+    for _ in range(5):
+        cube = saturate32(doubling_high_mul(doubling_high_mul(estimate, estimate), estimate) << 6)
+        step = doubling_high_mul(three_halves, estimate) - doubling_high_mul(half, cube)
+        estimate = saturate32(step << 3)
+    multiplier = int(doubling_high_mul(estimate, 1518500250))
+    if shift < 0:
+        multiplier, shift = multiplier << -shift, 0
+    return multiplier, -shift
+
+
 def input_radius(integer_bits: int, left_shift: int) -> int:
     """Largest |input| that stays in range after the rescale (TFLite CalculateInputRadius with 31 bits)."""
     return math.floor(((1 << integer_bits) - 1) * 2.0 ** (31 - integer_bits) / 2.0**left_shift)

@@ -11,6 +11,7 @@ from pipeline.fixedpoint import quantize_multiplier, requantize
 from pipeline.graph import Graph, Node
 from pipeline.ops.base import Call, Int8s, activation_range, clamp8, op
 from pipeline.ops.broadcast import Broadcast, Finer, broadcast_of, finer, graph_of, output_of, pairs
+from pipeline.problem import Problem
 
 LEFT_SHIFT = 20
 
@@ -39,6 +40,9 @@ class Add:
         twice = 2 * number(max(a.scale, b.scale))
         first, second = (finer(x, float(number(x.scale) / twice)) for x in (a, b))
         result = quantize_multiplier(float(twice / (number(1 << LEFT_SHIFT) * number(y.scale))))
+        if result[1] > 0:
+            raise Problem(graph.label(node), f"its output scale {y.scale:g} is too small beside its inputs'",
+                          "calibrate with data in which its output varies")  # fmt: skip
         limits = activation_range(node, graph, y)
         return cls(node.op.lower(), broadcast, first, second, y.zero_point, *result, limits)
 

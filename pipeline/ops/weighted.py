@@ -39,9 +39,9 @@ class Weighted:
                 "shift": self.shift}  # fmt: skip
 
 
-def weighted(node: Node, graph: Graph, channels: int) -> Weighted:
-    """Weights in slot 1 and an optional bias in slot 2, checked, with the multipliers of the rescale."""
-    x, y = graph.input(node), graph.output(node)
+def weighted(node: Node, graph: Graph, channels: int, slots: tuple[int, int] = (0, 2)) -> Weighted:
+    """Input and optional bias in `slots`, weights in slot 1, checked, with the multipliers of the rescale."""
+    x, y = graph.input(node, slots[0]), graph.output(node)
     need_int8(node, graph, x, y)
     w = need_constant(node, graph, 1, "weights")
     if w.dtype != "int8" or w.quant is None or any(w.quant.zero_point):
@@ -57,7 +57,7 @@ def weighted(node: Node, graph: Graph, channels: int) -> Weighted:
     assert w.data is not None
     return Weighted(
         weights=w.data,
-        bias=_bias(node, graph, channels),
+        bias=_bias(node, graph, slots[1], channels),
         multiplier=np.array([multiplier for multiplier, _ in pairs], np.int32),
         shift=np.array([shift for _, shift in pairs], np.int8),
         input_offset=-x.zero_point,
@@ -77,10 +77,10 @@ def _effective_scales(node: Node, x: Tensor, w: Tensor, y: Tensor) -> list[float
     return [x.scale * float(scale) / y.scale for scale in scales(w)]
 
 
-def _bias(node: Node, graph: Graph, channels: int) -> NDArray[np.int32]:
-    if graph.tensor(node, 2) is None:
+def _bias(node: Node, graph: Graph, slot: int, channels: int) -> NDArray[np.int32]:
+    if graph.tensor(node, slot) is None:
         return np.zeros(channels, np.int32)
-    bias = need_constant(node, graph, 2, "biases")
+    bias = need_constant(node, graph, slot, "biases")
     if bias.dtype != "int32" or bias.data is None:
         raise Problem(graph.label(node), f"its biases are {bias.dtype}, not int32")
     if bias.count != channels:

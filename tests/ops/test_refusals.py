@@ -101,6 +101,14 @@ REFUSALS: dict[str, tuple[Graph, str]] = {
         ),
         "moves values along 6 axes",
     ),
+    "a sum finer than its inputs": (
+        with_tensor(first("SUB"), first("SUB").outputs[0], quant=Quant((1e-9,), (0,))),
+        "is too small beside its inputs'",
+    ),
+    "matrices of unequal batches": (
+        with_tensor(first("BATCH_MATMUL"), 1, shape=(2, 4, 4)),
+        "multiplies [1, 4, 4] by [2, 4, 4]",
+    ),
     "an ellipsis": (with_options(strided(), ellipsis_mask=1), "slices with an ellipsis or a new axis"),
     "an empty slice": (with_tensor(strided(), 2, data=np.array((0, 1, 0), np.int32)), "slices nothing out of axis"),
     "indices outside": (with_tensor(first("GATHER"), 1, data=np.full(7, 99, np.int32)), "picks slices outside the 6"),
@@ -133,7 +141,7 @@ def test_refuses(what: str) -> None:
     with pytest.raises(Problem) as caught:
         operators(graph, "m.tflite")
     assert words in "\n".join(caught.value.lines())
-    assert caught.value.where == f"m.tflite: #0 {graph.nodes[0].op}"
+    assert caught.value.where == f"m.tflite: #{graph.nodes[-1].index} {graph.nodes[-1].op}"
 
 
 def test_refuses_shapes_that_lie_before_the_c_trusts_them() -> None:
