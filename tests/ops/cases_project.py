@@ -54,6 +54,7 @@ def write_project(folder: Path, board: str, cases: list[Case], boards: dict[str,
     for name in ("boards", "firmware"):
         shutil.copytree(ROOT / name, folder / name)
     shutil.copytree(FIXTURES / "cases_runtime", folder / "firmware" / "runtimes" / "cases")
+    shutil.copytree(FIXTURES / "avr_port", folder / "firmware" / "ports" / "avr")
     for name, text in (boards or {}).items():
         (folder / "boards" / f"{name}.toml").write_text(text)
     (folder / "models" / "cases").mkdir(parents=True)

@@ -16,8 +16,9 @@ from pipeline.ops.base import known_ops
 from pipeline.problem import Problem
 
 OPS = sorted({min(name for name, cls in known_ops().items() if cls is each) for each in known_ops().values()})
-BOARDS = ("host-sanitized", "cortex-m4", "esp32", "esp32c3")
+BOARDS = ("host-sanitized", "cortex-m4", "esp32", "esp32c3", "avr")
 ROOT = Path(__file__).resolve().parents[2]
+AVR = ROOT / "tests" / "fixtures" / "avr_port" / "board.toml"
 
 
 def python_answers(case: Case) -> NDArray[np.int8]:
@@ -76,7 +77,7 @@ def test_c_equals_python_oracle(op: str, board: str, tmp_path: Path, monkeypatch
     host = (ROOT / "boards" / "host.toml").read_text()
     sanitized = host.replace("flags = [", 'flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", ', 1)
     assert sanitized != host
-    write_project(tmp_path, board, cases, {"host-sanitized": sanitized})
+    write_project(tmp_path, board, cases, {"host-sanitized": sanitized, "avr": AVR.read_text()})
     monkeypatch.chdir(tmp_path)
     with serving(tmp_path, board) as device:
         assert_equal(op, f"C on {board}", cases, answers(device, cases))
