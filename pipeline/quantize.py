@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import metrics, oracle
+from pipeline import metrics, reference
 from pipeline.files import build_dir, model_id, read_json, write_arrays, write_bytes, write_json
 from pipeline.flatbuffer import read
 from pipeline.graph import Graph, Tensor
@@ -75,7 +75,7 @@ def quantize(name: str) -> int:
     first, last = edge(graph.tensors[graph.inputs[0]]), edge(graph.tensors[graph.outputs[0]])
     task = pruned_facts["task"]
     int8 = _int8_rung(name, flatbuffer, task, arrays, first, last)
-    figures = {**pruned_facts["metrics"], "int8": int8.pop("metrics")}
+    figures, engine = {**pruned_facts["metrics"], "int8": int8.pop("metrics")}, int8.pop("engine")
     test = side_of(arrays, "test")
     write_bytes(folder / "model.tflite", flatbuffer)
     reals = {f"{rung}_outputs": outputs(network, test.x) for rung, network in networks.items()}
@@ -95,6 +95,7 @@ def quantize(name: str) -> int:
             "ladder": ladder(figures, source.spec.limits.metric),
             "limits": asdict(source.spec.limits),
             "sparsity": pruned_facts["sparsity"],
+            "reference": engine,
             "calibration": {"windows": len(chosen), "side": "train"},
             "provenance": windows_facts["provenance"],
             "groups": windows_facts["groups"],
@@ -117,11 +118,13 @@ def _networks(source: Source, folder: Path) -> dict[str, Any]:
 def _int8_rung(
     name: str, flatbuffer: bytes, task: Facts, arrays: dict[str, NDArray[Any]], first: Facts, last: Facts
 ) -> Facts:
-    """Inputs and outputs of the whole test side as the oracle computes them, and their metrics."""
+    """Inputs and outputs of the whole test side as the reference computes them, its engine, and their metrics."""
+    engines: list[str] = []
 
     def reconstruct(side: Side) -> tuple[NDArray[np.int8], NDArray[np.int8], NDArray[Any], NDArray[Any]]:
         inputs = metrics.quantize(side.x, first)
-        found = oracle.run_apart(flatbuffer, inputs, f"{name}: int8 reference")
+        found, engine = reference.outputs(flatbuffer, inputs, f"{name}: int8 reference", f"build/{name}/model.tflite")
+        engines.append(engine)
         return inputs, found, metrics.dequantize(inputs, first), metrics.dequantize(found, last)
 
     if task["kind"] == "anomaly":
@@ -129,7 +132,8 @@ def _int8_rung(
         task["threshold"]["int8"] = metrics.threshold(metrics.anomaly_scores(real_out, real_in))
     test = side_of(arrays, "test")
     inputs, found, real_in, real_out = reconstruct(test)
-    return {"inputs": inputs, "outputs": found, "metrics": metrics.score(task, real_out, test.y, real_in, "int8")}
+    score = metrics.score(task, real_out, test.y, real_in, "int8")
+    return {"inputs": inputs, "outputs": found, "metrics": score, "engine": engines[-1]}
 
 
 def ladder(figures: Facts, metric: str) -> list[Facts]:
