@@ -25,7 +25,7 @@ PACKAGES      := python3-venv gcc libc6-dev gcc-arm-none-eabi libnewlib-arm-none
 TEST_PACKAGES := $(PACKAGES) gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test model train hil flash sketch boards models lint format lines clean distclean
+.PHONY: help demo test model train hil self-test flash sketch boards models lint format lines clean distclean
 
 help:
 	@echo 'make demo                       the whole line for rehab on an emulated esp32, ending in a report'
@@ -35,6 +35,7 @@ help:
 	@echo 'make hil board=B [port=P]       check it on the board, or without a port in the board'"'"'s emulator'
 	@echo 'make ... runtime=tflm           with TensorFlow Lite Micro (tflm_include=FOLDERS tflm_library=FILE)'
 	@echo 'make sketch board=B [name=N]    its Arduino sketch only, to open in the Arduino IDE'
+	@echo 'make self-test board=B [port=P]  harm the line to it on purpose, and judge the harness'"'"'s verdicts'
 	@echo 'make train name=N [folds=5]     train only; with folds, cross-validate'
 	@echo 'make boards, make models        what there is'
 	@echo 'make lint, make format          check or mend style;  make lines: how much code there is'
@@ -122,6 +123,10 @@ flash: model
 
 hil: model
 	$(STAGE).hil $(if $(port),--port '$(port)',--board $(board) --name $(name) --runtime $(runtime))
+
+self-test: model
+	$(STAGE).hil --self-test $(if $(port),--port '$(port)',--board $(board) --name $(name) --runtime $(runtime)) \
+	    $(if $(faults),--faults $(faults)) $(if $(seed),--seed $(seed))
 
 demo:
 	@$(MAKE) --no-print-directory hil board=esp32 name=rehab runtime=compiled port=

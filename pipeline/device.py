@@ -19,7 +19,7 @@ from pipeline.wire import Frame, Info
 
 HELLO_SECONDS = 8.0  # an AVR bootloader takes 1 s, an ESP32 with log 2 s
 HELLO_EVERY = 0.5
-HELLO_REFUSED = 0.05  # sooner when the device is there and could not read it
+HELLO_DAMAGED = 0.05  # sooner when the line damaged the question or the answer
 INTERRUPTIONS = 200  # restarts and lost lines that one run puts up with
 
 
@@ -61,6 +61,11 @@ class Device:
         """What happened on the line so far."""
         return self._frames.stats
 
+    @property
+    def noise_bytes(self) -> int:
+        """Bytes that were no frames, since the line was opened."""
+        return self._frames.noise_bytes
+
     def hello(self) -> Info:
         """Ask who is there, again and again while the board may still be starting."""
         seq, end = self._next_seq(), time.monotonic() + HELLO_SECONDS
@@ -70,14 +75,14 @@ class Device:
                 self._frames.queue(question)
             again = min(end, time.monotonic() + HELLO_EVERY)
             while (left := again - time.monotonic()) > 0:
-                refused = self.stats.refused
+                troubles = self.stats.refused + self.stats.damaged
                 for frame in self._frames.receive(left):
                     if info := self._info_in(frame, seq):
                         self._info = info
                         self._frames.forget_noise()
                         return info
-                if self.stats.refused > refused:
-                    again = min(again, time.monotonic() + HELLO_REFUSED)
+                if self.stats.refused + self.stats.damaged > troubles:
+                    again = min(again, time.monotonic() + HELLO_DAMAGED)
         raise self._frames.silence(f"no answer to HELLO in {HELLO_SECONDS:g} s")
 
     def run(self, windows: Iterable[bytes]) -> Iterator[Answer]:

@@ -51,6 +51,11 @@ class Frames:
         """Bytes that have not left this machine."""
         return len(self._outbox)
 
+    @property
+    def noise_bytes(self) -> int:
+        """Bytes that were no frames, since the line was opened."""
+        return self._splitter.noise_bytes
+
     def queue(self, content: bytes) -> int:
         """Put bytes behind those that wait; returns how many bytes must have left in all for these to be gone."""
         self._outbox += content

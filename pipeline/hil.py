@@ -29,6 +29,9 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--windows", metavar="K", type=int, help="only K windows, evenly spread (default: all)")
     options.add_argument("--baud", metavar="RATE", type=int, help="line rate (default: the board's, or 115200)")
     options.add_argument("--layers", action="store_true", help="compare every step of a window, not only a wrong one's")
+    options.add_argument("--self-test", action="store_true", help="harm the line on purpose and judge the verdicts")
+    options.add_argument("--faults", metavar="N", type=int, default=10_000, help="of --self-test (default: 10000)")
+    options.add_argument("--seed", metavar="S", type=int, help="of --self-test (default: a new one, which is printed)")
     options.add_argument("--json", action="store_true", help="print report.json")
     options.add_argument("--out", metavar="DIR", type=Path, help="where reports go (default: build/N/B-R)")
     return options
@@ -37,9 +40,14 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: list[str]) -> int:
     """Run the windows, write report.json, report.html, report.xml and outputs.npz, print the report."""
     options = vars(parser().parse_args(argv))
-    as_json = options.pop("json")
+    as_json, self_test = options.pop("json"), options.pop("self_test")
+    faults, seed = options.pop("faults"), options.pop("seed")
     if options["windows"] is not None and options["windows"] < 1:
         raise Problem("--windows", f"{options['windows']} windows cannot be run", "at least 1")
+    if self_test:
+        from pipeline import bench, selftest
+
+        return selftest.run(bench.Ask(**options), faults, seed, as_json)
     from pipeline import bench, report  # after --help and mistakes in the call, for these take their time
 
     finished = bench.check(bench.Ask(**options))
