@@ -3,8 +3,10 @@
 #include <string.h>
 
 #include "answer.h"
+#include "command.h"
 #include "crc32.h"
 #include "layers.h"
+#include "mlperf.h"
 #include "model.h"
 #include "port.h"
 #include "runtime.h"
@@ -181,14 +183,11 @@ static void run(uint16_t seq, const uint8_t *body, size_t count)
     }
 }
 
-#ifdef WITH_LAYERS
-/* Where an output goes that is not remembered: over the answer that would be forgotten next. */
-static int8_t *spare_output(void)
+int8_t *session_spare_output(void)
 {
     session.answers[session.next].used = 0;
     return session.answers[session.next].output;
 }
-#endif
 
 static void serve(const uint8_t *frame, size_t count)
 {
@@ -203,11 +202,11 @@ static void serve(const uint8_t *frame, size_t count)
 #ifdef WITH_LAYERS
     } else if (frame[0] == LAYERS) {
         if (may_run(seq, count - HEAD_BYTES, MODEL_INPUT_BYTES, "LAYERS has a body of exactly one window")) {
-            layers_answer(seq, frame + HEAD_BYTES, spare_output());
+            layers_answer(seq, frame + HEAD_BYTES, session_spare_output());
         }
     } else if (frame[0] == TENSOR) {
         if (may_run(seq, count - HEAD_BYTES, LONGEST_BODY_BYTES, "TENSOR has a body of one window and 10 bytes")) {
-            layers_answer_tensor(seq, frame + HEAD_BYTES, spare_output());
+            layers_answer_tensor(seq, frame + HEAD_BYTES, session_spare_output());
         }
 #endif
     } else {
@@ -227,23 +226,40 @@ void session_start(const char *fault)
         session.fault = "model.h and the runtime's model differ in size";
     }
     wire_in_start(&session.in, session.buffer + 1, sizeof session.buffer - 1);
+#ifdef WITH_MLPERF
+    mlperf_start((int8_t *)session.buffer + 1 + HEAD_BYTES, session.fault);
+#endif
+}
+
+static void take(uint8_t byte)
+{
+    switch (wire_in_take(&session.in, byte)) {
+    case WIRE_FRAME:
+        serve(session.in.bytes, session.in.count);
+        break;
+    case WIRE_BROKEN:
+        answer_error(UNKNOWN_SEQ, REFUSAL, CODE_CRC, "the CRC does not match");
+        break;
+    case WIRE_TOO_LONG:
+        answer_error(UNKNOWN_SEQ, REFUSAL, CODE_LENGTH, "the frame is longer than this device takes");
+        break;
+    case WIRE_MORE:
+        break;
+    }
 }
 
 void session_take(const uint8_t *bytes, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        switch (wire_in_take(&session.in, bytes[i])) {
-        case WIRE_FRAME:
-            serve(session.in.bytes, session.in.count);
-            break;
-        case WIRE_BROKEN:
-            answer_error(UNKNOWN_SEQ, REFUSAL, CODE_CRC, "the CRC does not match");
-            break;
-        case WIRE_TOO_LONG:
-            answer_error(UNKNOWN_SEQ, REFUSAL, CODE_LENGTH, "the frame is longer than this device takes");
-            break;
-        case WIRE_MORE:
-            break;
+#ifdef WITH_MLPERF
+        uint8_t frame[2];
+        const size_t passed = command_take(bytes[i], frame);
+
+        for (size_t j = 0; j < passed; j++) {
+            take(frame[j]);
         }
+#else
+        take(bytes[i]);
+#endif
     }
 }

@@ -11,4 +11,7 @@ void session_start(const char *fault);
 /* Bytes from the line; returns when every frame that they complete is answered. */
 void session_take(const uint8_t *bytes, size_t count);
 
+/* Where an output goes that is not remembered: over the answer that would be forgotten next. */
+int8_t *session_spare_output(void);
+
 #endif
