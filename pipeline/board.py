@@ -19,6 +19,7 @@ from pipeline.table import overlaid, read_table
 from pipeline.tool import has_module, program
 
 FEATURES = ("layers", "mlperf")  # of the firmware, that a board may leave out
+IDF_TOOL = "idf.py"
 CLOCK_KINDS = ("cycles", "instructions", "microseconds")
 
 
@@ -41,6 +42,13 @@ class Build:
 
 
 NOTHING = Build((), ())  # is compiled: the board interprets the model
+
+
+@dataclass(frozen=True)
+class Idf:
+    """How ESP-IDF knows a board: the chip, as `idf.py set-target` takes it."""
+
+    target: str
 
 
 @dataclass(frozen=True)
@@ -113,6 +121,7 @@ class Board:
     serial: Serial
     build: Build = NOTHING
     arduino: Arduino | None = None  # instead of `build`
+    idf: Idf | None = None  # instead of `build`
     leave_out: tuple[str, ...] = ()  # FEATURES that there is no room for
     image: Image | None = None
     upload: Upload | None = None
@@ -127,7 +136,7 @@ class Board:
     @property
     def is_compiled(self) -> bool:
         """Whether firmware is made for it; else it interprets the model."""
-        return self.arduino is not None or self.build is not NOTHING
+        return self.arduino is not None or self.idf is not None or self.build is not NOTHING
 
 
 def board_names() -> list[str]:
@@ -178,6 +187,8 @@ def find_compiler(board: Board) -> Compiler | None:
     if board.arduino:
         tool = arduino.find_tool(board.arduino)
         return Compiler(tool) if tool else None
+    if board.idf:
+        return Compiler(IDF_TOOL) if shutil.which(IDF_TOOL) else None
     return next((each for each in board.build.compilers if shutil.which(each.command)), None)
 
 
@@ -218,6 +229,8 @@ def _sections(board: Board, where: str) -> list[Problem]:
     if not board.is_compiled and not board.emulator:
         hint = "without [build] only an emulator can run it"
         problems.append(Problem(where, "has neither [build] nor [emulator]", hint))
+    if sum((board.build is not NOTHING, board.arduino is not None, board.idf is not None)) > 1:
+        problems.append(Problem(where, "has more than one of [build], [arduino] and [idf]", "each builds all of it"))
     if board.build is not NOTHING and not board.build.compilers:
         problems.append(Problem(where, "[build] compilers is empty"))
     if board.upload and not board.image:

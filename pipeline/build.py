@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import arduino, files
-from pipeline.board import NOTHING, Board, Compiler, find_compiler, load_board
+from pipeline.board import IDF_TOOL, NOTHING, Board, Compiler, find_compiler, load_board
 from pipeline.features import features
+from pipeline.idf import build_project
 from pipeline.problem import EXIT_TOOL, Problem, did_you_mean, raise_all, run
 from pipeline.progress import progress, say
 from pipeline.size import Size, arena_does_not_fit, arena_of, elf_compiler, measured, overflows
@@ -55,6 +56,8 @@ def build(firmware: Firmware) -> dict[str, Any]:
         return _interpreted(firmware, plan)
     if board.arduino:
         elf, image = build_sketch(root, folder, firmware.name, board, firmware.runtime, firmware.compiler.command)
+    elif board.idf:
+        elf, image = build_project(root, folder, firmware.name, board, firmware.runtime)
     else:
         elf, image = _build_objects(firmware)
     size = measured(firmware.name, board, root / elf, root / image if image else None, plan)
@@ -213,7 +216,7 @@ def _make_image(firmware: Firmware, elf: Path) -> Path | None:
 
 def _report(firmware: Firmware, size: Size, elf: Path, image: Path | None) -> dict[str, Any]:
     board, compiler = firmware.board, firmware.compiler
-    found = elf_compiler(firmware.root / elf) if board.arduino else None
+    found = elf_compiler(firmware.root / elf) if board.arduino or board.idf else None
     return {
         "board": board.name,
         "runtime": firmware.runtime,
@@ -243,6 +246,8 @@ def firmware(name: str, board_name: str, runtime: str) -> Firmware:
         what = f"does not run runtime={runtime}"
         raise Problem(f"board {board_name}", what, f"it runs: {', '.join(board.runtimes)}")
     compiler = find_compiler(board) if board.is_compiled else Compiler("")
+    if compiler is None and board.idf:
+        compiler = Compiler(IDF_TOOL)  # its project is written all the same
     if compiler is None and board.arduino:
         raise arduino.missing(board.arduino, board_name)
     if compiler is None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from pipeline import files
 from pipeline.board import Board, load_board
 from pipeline.build import check_runtime
+from pipeline.idf import IDF
 from pipeline.problem import EXIT_DEVICE, Problem, run
 from pipeline.sketch import ARDUINO
 from pipeline.tool import run_tool
@@ -23,7 +24,7 @@ def flash(board: Board, folder: Path, port: str) -> Path:
         raise Problem("--port", "is needed to flash a board", _ports())
     if "://" not in port and not Path(port).exists():
         raise Problem(port, "there is no such port", _ports(), EXIT_DEVICE)
-    values = {"port": port, "image": str(image), "build": str(folder / ARDUINO)}
+    values = {"port": port, "image": str(image), "build": str(folder / (IDF if board.idf else ARDUINO))}
     command, package = board.upload.command, board.upload.package
     run_tool(command, values, files.project_root(), show=True, code=EXIT_DEVICE, package=package)
     return image

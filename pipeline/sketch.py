@@ -54,20 +54,27 @@ def _explain(name: str, board: Board, elf: Path, said: str) -> None:
 
 def write_sketch(root: Path, folder: Path, name: str, board: Board, runtime: str) -> Path:
     """Write `folder`/sketch/<name>/ from the generated code in `folder` (both below `root`); returns the .ino."""
-    files.needed(root / folder / "plan.json", f"python -m pipeline.generate {name} --board {board.name}")
     word = c_prefix(name)
     target = root / folder / "sketch" / word
     shutil.rmtree(target, ignore_errors=True)
     port = root / "firmware" / "ports" / board.port
-    for path in _files(root, folder, board, runtime):
-        files.write_text(target / "src" / _sketch_name(path), _text(path))
-    able = [feature.upper() for feature in features(root, board, runtime)]
-    facts = {"board": board.name, "arena_bytes": board.arena_bytes, "baud": board.serial.baud, "features": able,
-             "tflm_header": board.arduino.tflm_header if board.arduino and runtime == "tflm" else ""}  # fmt: skip
-    files.write_text(target / "src" / "board.h", render("arduino/board.h.j2", facts))
+    write_sources(root, folder, name, board, runtime, target / "src", "arduino/board.h.j2")
     ino = target / f"{word}.ino"
     files.write_text(ino, (port / "sketch.ino").read_text())
     return ino
+
+
+def write_sources(
+    root: Path, folder: Path, name: str, board: Board, runtime: str, target: Path, facts_template: str
+) -> None:
+    """Everything but main.c, in one folder, and board.h with what a command line would define."""
+    files.needed(root / folder / "plan.json", f"python -m pipeline.generate {name} --board {board.name}")
+    for place, path in _placed(_files(root, folder, board, runtime)).items():
+        files.write_text(target / place, _text(path))
+    able = [feature.upper() for feature in features(root, board, runtime)]
+    facts = {"board": board.name, "arena_bytes": board.arena_bytes, "baud": board.serial.baud, "features": able,
+             "tflm_header": board.arduino.tflm_header if board.arduino and runtime == "tflm" else ""}  # fmt: skip
+    files.write_text(target / "board.h", render(facts_template, facts))
 
 
 def _files(root: Path, folder: Path, board: Board, runtime: str) -> list[Path]:
@@ -103,8 +110,13 @@ def _find(name: str, search: Iterable[Path]) -> Path | None:
     return next((folder / name for folder in search if (folder / name).exists()), None)
 
 
-def _sketch_name(path: Path) -> str:
-    return f"{path.stem}.cpp" if path.suffix == ".cc" else path.name
+def _placed(paths: Iterable[Path]) -> dict[str, Path]:
+    """The files by their names in the one folder; of two of a name, the second bears its own folder's name too."""
+    placed: dict[str, Path] = {}
+    for path in paths:
+        name = f"{path.stem}.cpp" if path.suffix == ".cc" else path.name
+        placed[f"{path.parent.name}_{name}" if name in placed else name] = path
+    return placed
 
 
 def _text(path: Path) -> str:

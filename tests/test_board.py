@@ -183,6 +183,11 @@ def test_a_board_is_not_like_one_that_is_itself_like_another(project: Path) -> N
     ]
 
 
+def test_a_board_is_built_in_one_way_only(project: Path) -> None:
+    variant(project, 'like = "esp32"\n[idf]\ntarget = "esp32"\n')
+    assert said("mine")[0] == "error: boards/mine.toml: has more than one of [build], [arduino] and [idf]"
+
+
 def test_the_table_shows_every_board_its_tools_and_its_fidelity(capsys: pytest.CaptureFixture[str]) -> None:
     assert board.main([]) == 0
     table = capsys.readouterr().out
@@ -226,3 +231,19 @@ def test_json_is_for_a_machine(capsys: pytest.CaptureFixture[str]) -> None:
     (facts,) = json.loads(capsys.readouterr().out)
     assert (facts["name"], facts["ram_bytes"], facts["emulator"]["port"]) == ("host", 262144, "host")
     assert facts["found"]["compiler"] in ("gcc", "clang")
+
+
+def test_a_board_that_neither_builds_nor_emulates_is_refused(project: Path) -> None:
+    path = project / "boards" / "host.toml"
+    text = path.read_text()
+    path.write_text(text[: text.index("[build]")] + text[text.index("[serial]") : text.index("[emulator]")])
+    assert said("host") == [
+        "error: boards/host.toml: has neither [build] nor [emulator]",
+        "  hint: without [build] only an emulator can run it",
+    ]
+
+
+def test_a_board_may_name_its_runtimes_and_the_first_is_the_usual_one() -> None:
+    assert load_board("tflm-host").usual_runtime == "tflm"
+    assert load_board("host").usual_runtime == "compiled"
+    assert "runtimes  tflm" in "\n".join(board.lines(load_board("tflm-host")))

@@ -39,8 +39,12 @@ PORTS = {
     "esp32c3": ("riscv64-unknown-elf-gcc", "-march=rv32imc", "-mabi=ilp32", "-ffreestanding"),
     "riscv": ("riscv64-unknown-elf-gcc", "-march=rv32imc", "-mabi=ilp32", "-ffreestanding"),
     "rv32_virt": ("riscv64-unknown-elf-gcc", "-march=rv32imc", "-mabi=ilp32", "-ffreestanding"),
+    "idf": (
+        "riscv64-unknown-elf-gcc", "-march=rv32imc", "-mabi=ilp32", "--specs=picolibc.specs", "-DBOARD_BAUD=115200",
+        f"-I{echo.FIXTURES / 'idf'}",
+    ),
     "rp2040": ("arm-none-eabi-gcc", "-mcpu=cortex-m0plus", "-mthumb", "-DBOARD_CLOCK_HZ=125000000"),
-}
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module", params=["host", "cortex-m4", "esp32", "esp32c3", "esp32s3", "pico", "mega2560", "uno"])
