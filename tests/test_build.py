@@ -14,7 +14,7 @@ from elftools.elf.elffile import ELFFile
 from pipeline import build, flash
 from pipeline.problem import EXIT_DEVICE, EXIT_TOOL, EXIT_USER, Problem, Problems
 
-BOARDS = ("host", "cortex-m4", "esp32")
+BOARDS = ("host", "cortex-m4", "esp32", "esp32c3", "esp32s3", "pico")
 
 
 def project(folder: Path, board: str, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -46,6 +46,9 @@ def change(path: Path, old: str, new: str) -> None:
         ("host", {"firmware.elf"}),
         ("cortex-m4", {"firmware.elf", "firmware.bin"}),
         ("esp32", {"firmware.elf", "firmware.img", "emulator.elf"}),
+        ("esp32c3", {"firmware.elf", "firmware.img", "emulator.elf"}),
+        ("esp32c3-labwired", {"firmware.elf", "firmware.img"}),
+        ("pico", {"firmware.elf", "firmware.uf2", "emulator.elf"}),
     ],
 )
 def test_a_build_makes(board: str, made: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,7 +208,7 @@ def test_an_arena_that_is_too_large_is_refused_before_compiling(
     problem = refused("host")
     assert isinstance(problem, Problem)
     assert str(problem) == "model echo: needs 150000 bytes of arena, board host has 131072"
-    assert problem.hint == "a smaller window, fewer or smaller layers, or another board: cortex-m4"
+    assert problem.hint == "a smaller window, fewer or smaller layers, or another board: cortex-m4, tflm-host"
     assert not (folder / "objects").exists()
 
 

@@ -22,6 +22,8 @@ from pipeline.generate import compile_model
 from pipeline.importer import operators
 
 MODELS = ("rehab", "bearing")
+BOARDS = ("host", "cortex-m4", "esp32", "esp32c3", "esp32s3", "pico")
+IMAGES = {"esp32c3-labwired": 16, "esp32s3-labwired": 2, "pico-labwired": 4}  # board -> windows: labwired is slow
 BOARDS = ("host", "cortex-m4", "esp32", "mega2560")
 RUNS = [*((name, board) for board in BOARDS for name in MODELS), ("bearing", "uno")]  # rehab does not fit the uno
 REPORT_FIELDS = {
@@ -30,12 +32,15 @@ REPORT_FIELDS = {
 }  # fmt: skip
 
 
+def report_of(name: str, board: str, *options: str) -> dict[str, Any]:
 def report_of(name: str, board: str, *hil: str) -> dict[str, Any]:
     """Generate, build and run one model on one board's emulator, as make does; one at a time per folder."""
     folder = ROOT / "build" / name / f"{board}-compiled"
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        for words in (["generate", name], ["build", name], ["hil", "--name", name, *options]):
+            done = stage(*words, "--board", board)
         for words in (["generate", name], ["build", name], ["hil", "--name", name]):
             done = stage(*words, "--board", board, *(hil if words[0] == "hil" else ()))
             assert done.returncode == 0, done.stdout + done.stderr
@@ -63,6 +68,18 @@ def test_every_window_is_equal_on_every_board(name: str, board: str, trained: Ca
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("board", IMAGES)
+@pytest.mark.parametrize("name", MODELS)
+def test_the_chips_own_image_gives_equal_bytes_and_as_many_instructions(
+    name: str, board: str, trained: Callable[[str], Path]
+) -> None:
+    trained(name)
+    count = IMAGES[board]
+    report = report_of(name, board, "--windows", str(count))
+    assert report["windows"]["total"] == report["windows"]["equal"] == count
+    whole = report_of(name, board.removesuffix("-labwired"), "--windows", str(count))
+    medians = report["clock"]["median"], whole["clock"]["median"]
+    assert abs(medians[0] - medians[1]) <= 10 + 1e-4 * medians[1], "reading a clock costs a few instructions of its own"
 @pytest.mark.parametrize(("name", "board"), [("rehab", "mega2560"), ("bearing", "uno")])
 def test_an_avr_board_keeps_enough_stack(name: str, board: str, trained: Callable[[str], Path]) -> None:
     """simavr says how deep the stack went, interrupts included, when its stdin ends."""
