@@ -155,12 +155,12 @@ def in_words(first: Facts, window: int) -> str:
 
 
 def reference_tensors(model: Built, index: int) -> dict[str, NDArray[Any]]:
-    """Every tensor t<index> of one window as the reference has it, computed in a process that knows graphs."""
+    """Every tensor t<index> of one window as it must be, computed in a process that knows graphs."""
     with tempfile.TemporaryDirectory() as folder:
         window, tensors = Path(folder) / "window.npz", Path(folder) / "tensors.npz"
         files.write_arrays(window, {"inputs": model.reference["inputs"][index : index + 1]})
-        _apart("pipeline.oracle", str(_flatbuffer(model)), str(window), str(tensors), "--tensors")
-        return files.read_arrays(tensors, "python -m pipeline.oracle")
+        _apart("pipeline.tensors", str(_flatbuffer(model)), str(window), str(tensors))
+        return files.read_arrays(tensors, "python -m pipeline.tensors")
 
 
 def write_repro(model: Built, first: Facts, expected: Tensors) -> Path:

@@ -114,7 +114,7 @@ def _invoke(interpreter: Any, window: Int8) -> Int8:
 
 
 def main(argv: list[str]) -> int:
-    """Run a model.tflite over the array `inputs` of one .npz; write `outputs`, or every tensor of the first window."""
+    """Run a model.tflite over the array `inputs` of one .npz and write the array `outputs` to another."""
     parser = argparse.ArgumentParser(
         prog="python -m pipeline.oracle", description=__doc__.splitlines()[0] if __doc__ else ""
     )
@@ -122,17 +122,12 @@ def main(argv: list[str]) -> int:
     parser.add_argument("inputs", type=Path)
     parser.add_argument("outputs", type=Path)
     parser.add_argument("--title", default="oracle", help="shown beside the progress bar")
-    parser.add_argument("--tensors", action="store_true", help="every tensor as t<index>, of the first window only")
     options = parser.parse_args(argv)
     if not options.model.exists():
         raise Problem(options.model, "does not exist")
     inputs = read_arrays(options.inputs, "python -m pipeline.quantize")["inputs"]
-    content = options.model.read_bytes()
-    if options.tensors:
-        made = {f"t{index}": values for index, values in tensors(content, inputs[0], options.model).items()}
-    else:
-        made = {"outputs": run(content, inputs, options.title, options.model)}
-    write_arrays(options.outputs, made)
+    results = run(options.model.read_bytes(), inputs, options.title, options.model)
+    write_arrays(options.outputs, {"outputs": results})
     return 0
 
 

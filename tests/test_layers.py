@@ -175,3 +175,15 @@ def test_an_operator_of_two_activations_keeps_the_second_as_a_constant() -> None
     assert len(flatbuffer.read(flatbuffer.write(alone)).nodes) == 1
     assert np.all([tensor.data is not None for i, tensor in enumerate(alone.tensors)
                    if i not in (*alone.inputs, *alone.outputs)])  # fmt: skip
+
+
+def test_the_tensors_to_compare_with_are_tflites_where_it_is_right() -> None:
+    from ops.cases_project import cases_of
+
+    from pipeline import oracle
+    from pipeline.tensors import tensors
+
+    case = cases_of("CONV_2D")[0]
+    ours, theirs = (each(case.content, case.windows[0][0], "case") for each in (tensors, oracle.tensors))
+    assert ours.keys() == theirs.keys()
+    assert all(np.array_equal(ours[i].reshape(-1), theirs[i].reshape(-1)) for i in ours)

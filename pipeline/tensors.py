@@ -1,0 +1,44 @@
+"""Every tensor of a model for one window: what the device's steps are compared with."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import oracle
+from pipeline.evaluate import evaluate
+from pipeline.files import read_arrays, write_arrays
+from pipeline.importer import import_model, operators
+from pipeline.problem import Problem, Problems, run
+
+
+def tensors(content: bytes, window: NDArray[np.int8], where: Path | str) -> dict[int, NDArray[Any]]:
+    """By index, of the integer oracle; where an operator has no kernel, of tflite-runtime."""
+    try:
+        graph = import_model(content, where)
+        ops = operators(graph, where)
+    except (Problem, Problems):
+        return oracle.tensors(content, window, where)
+    constants = {i: tensor.data for i, tensor in enumerate(graph.tensors) if tensor.data is not None}
+    return {**constants, **evaluate(graph, ops, window)}
+
+
+def main(argv: list[str]) -> int:
+    """Run the first of the windows `inputs` of one .npz; write every tensor as t<index> to another."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline.tensors", description=__doc__)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("inputs", type=Path)
+    parser.add_argument("outputs", type=Path)
+    options = parser.parse_args(argv)
+    window = read_arrays(options.inputs, "python -m pipeline.quantize")["inputs"][0]
+    found = tensors(options.model.read_bytes(), window, options.model)
+    write_arrays(options.outputs, {f"t{index}": values for index, values in found.items()})
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)
