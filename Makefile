@@ -139,7 +139,7 @@ sketch: | .venv/ready
 	$(STAGE).sketch $(name) --board $(board) --runtime $(runtime)
 
 boards: | .venv/ready
-	@$(STAGE).board
+	@$(STAGE).boards
 
 models: | .venv/ready
 	@$(STAGE).spec

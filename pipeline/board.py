@@ -1,22 +1,18 @@
-"""Boards are facts: boards/<name>.toml read strictly into a Board, and the table of `make boards`."""
+"""Boards are facts: boards/<name>.toml read strictly into a Board."""
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
-import json
 import shutil
-import sys
 import tomllib
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline import arduino, files
 from pipeline.arduino import Arduino
-from pipeline.problem import Problem, did_you_mean, raise_all, run
+from pipeline.problem import Problem, did_you_mean, raise_all
 from pipeline.program import program_of
 from pipeline.table import overlaid, read_table
-from pipeline.tool import has_module, program
+from pipeline.tool import has_module
 
 FEATURES = ("layers", "mlperf")  # of the firmware, that a board may leave out
 IDF_TOOL = "idf.py"
@@ -49,6 +45,14 @@ class Idf:
     """How ESP-IDF knows a board: the chip, as `idf.py set-target` takes it."""
 
     target: str
+
+
+@dataclass(frozen=True)
+class Platformio:
+    """How PlatformIO knows a board of the Arduino tools."""
+
+    platform: str
+    board: str
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,7 @@ class Board:
     build: Build = NOTHING
     arduino: Arduino | None = None  # instead of `build`
     idf: Idf | None = None  # instead of `build`
+    platformio: Platformio | None = None  # besides `arduino`
     leave_out: tuple[str, ...] = ()  # FEATURES that there is no room for
     image: Image | None = None
     upload: Upload | None = None
@@ -231,6 +236,8 @@ def _sections(board: Board, where: str) -> list[Problem]:
         problems.append(Problem(where, "has neither [build] nor [emulator]", hint))
     if sum((board.build is not NOTHING, board.arduino is not None, board.idf is not None)) > 1:
         problems.append(Problem(where, "has more than one of [build], [arduino] and [idf]", "each builds all of it"))
+    if board.platformio and not board.arduino:
+        problems.append(Problem(where, "[platformio] is another way to [arduino], which it lacks"))
     if board.build is not NOTHING and not board.build.compilers:
         problems.append(Problem(where, "[build] compilers is empty"))
     if board.upload and not board.image:
@@ -258,54 +265,3 @@ def _emulator_contradictions(emulator: Emulator, where: str) -> list[Problem]:
     if emulator.clock.ticks_per_unit <= 0:
         problems.append(Problem(where, "[emulator.clock] ticks_per_unit must be above 0"))
     return problems
-
-
-def facts(board: Board) -> dict[str, Any]:
-    """What `--json` prints of a board: its file, and which tools are there."""
-    compiler = find_compiler(board)
-    found = {"compiler": compiler.command if compiler else None}
-    if board.emulator:
-        found["emulator"] = board.emulator.name if find_emulator(board.emulator) else None
-    return {**dataclasses.asdict(board), "found": found}
-
-
-def lines(board: Board) -> list[str]:
-    """The paragraph of `make boards` about one board."""
-    compiler = find_compiler(board)
-    packages = " or ".join(each.package for each in board.build.compilers if each.package)
-    missing = f"not found (install {packages})" if board.build.compilers else "none: it interprets the model"
-    if board.arduino:
-        missing = f"not found ({arduino.missing(board.arduino, board.name).hint})"
-    text = [
-        f"{board.name:<12}{board.chip}, {board.core}, {board.ram_bytes // 1024} KB RAM,"
-        f" {board.flash_bytes // 1024} KB flash, port {board.port}",
-        f"{'':<12}compiler  {compiler.command if compiler else missing}",
-        f"{'':<12}runtimes  {', '.join(board.runtimes) or 'any'}",
-        f"{'':<12}upload    {program(board.upload.command) if board.upload else 'none: it runs in its emulator only'}",
-    ]
-    if board.emulator:
-        missing = "" if find_emulator(board.emulator) else f" not found ({how_to_install(board.emulator)})"
-        text += [
-            f"{'':<12}emulator  {board.emulator.name}{missing}",
-            f"{'':<12}  is faithful to      {board.emulator.faithful}",
-            f"{'':<12}  is not faithful to  {board.emulator.not_faithful}",
-        ]
-    return text
-
-
-def main(argv: list[str]) -> int:
-    """Print all boards, or the named ones."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline.board", description="Show the boards.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help="boards to show (default: all)")
-    parser.add_argument("--json", action="store_true", help="for a machine")
-    options = parser.parse_args(argv)
-    boards = [load_board(name) for name in options.names or board_names()]
-    if options.json:
-        sys.stdout.write(json.dumps([facts(board) for board in boards], indent=2) + "\n")
-    else:
-        sys.stdout.write("\n\n".join("\n".join(lines(board)) for board in boards) + "\n")
-    return 0
-
-
-if __name__ == "__main__":
-    run(main)

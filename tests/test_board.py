@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import echo
 import pytest
 
-from pipeline import board
+from pipeline import board, boards
 from pipeline.board import load_board
 from pipeline.problem import EXIT_USER, Problem, Problems
 
@@ -189,24 +190,41 @@ def test_a_board_is_built_in_one_way_only(project: Path) -> None:
 
 
 def test_the_table_shows_every_board_its_tools_and_its_fidelity(capsys: pytest.CaptureFixture[str]) -> None:
-    assert board.main([]) == 0
+    assert boards.main([]) == 0
     table = capsys.readouterr().out
-    for name in board.board_names():
-        assert f"\n{name}" in f"\n{table}"
-    esp32 = table[table.index("\nesp32") :]
-    assert "ESP32, xtensa-lx6, 192 KB RAM, 4096 KB flash, port esp32" in table
-    assert "upload    esptool" in esp32
-    assert "QEMU xtensa sim, lx106 core" in esp32
-    assert "is not faithful to  UART0" in esp32
+    rows = {line.split("  ")[0]: re.split(r"  +", line) for line in table.split("\n\n")[0].splitlines()}
+    assert rows.keys() == {"board", *board.board_names()}
+    assert {len(row) for row in rows.values()} == {9}
+    assert rows["esp32"][:7] == ["esp32", "ESP32", "xtensa-lx6", "192 KB", "4096 KB", "compiled, tflm", "bare metal"]
+    assert rows["uno"][5:7] == ["compiled", "Arduino, PlatformIO"]
+    assert rows["esp32c3-idf"][6:] == ["ESP-IDF", "not found", "none"]
+    assert rows["esp32"][8] == "QEMU xtensa sim, lx106 core"
+    assert "QEMU riscv32 virt (esp32c3, esp32c3-usb)\n  is faithful to      kernels, core and model" in table
+    assert "\n  is not faithful to  UART0" in table
+
+
+def test_a_board_by_name_is_shown_in_full(capsys: pytest.CaptureFixture[str]) -> None:
+    assert boards.main(["esp32", "esp32c3-usb"]) == 0
+    shown = capsys.readouterr().out
+    assert "esp32: ESP32, xtensa-lx6, 192 KB RAM, 4096 KB flash, port esp32\n" in shown
+    assert "  upload     esptool\n" in shown
+    assert "  serial     115200 baud, DTR low, RTS low, 0.5 s to start after the port opened\n" in shown
+    assert "  serial     115200 baud, DTR high, RTS high, 0 s to start after the port opened\n" in shown
+    assert "is not faithful to  UART0" in shown
+
+
+def test_platformio_facts_stand_beside_those_of_arduino(project: Path) -> None:
+    variant(project, 'like = "esp32"\n[platformio]\nplatform = "espressif32"\nboard = "esp32dev"\n')
+    assert said("mine") == ["error: boards/mine.toml: [platformio] is another way to [arduino], which it lacks"]
 
 
 def test_the_table_says_what_to_install(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert board.main(["esp32"]) == 0
+    assert boards.main(["esp32"]) == 0
     table = capsys.readouterr().out
-    assert "compiler  not found (install gcc-xtensa-lx106 picolibc-xtensa-lx106-elf)" in table
+    assert "compiler   not found (install gcc-xtensa-lx106 picolibc-xtensa-lx106-elf)" in table
     assert "QEMU xtensa sim, lx106 core not found (apt install qemu-system-misc)" in table
 
 
@@ -214,20 +232,20 @@ def test_the_table_shows_the_arduino_tool_or_how_to_get_one(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, project: Path
 ) -> None:
     echo.need("arduino-builder", "gcc")
-    assert board.main(["uno"]) == 0
+    assert boards.main(["uno"]) == 0
     table = capsys.readouterr().out
-    assert "compiler  arduino-builder" in table
-    assert "emulator  simavr atmega328p\n" in table
+    assert "compiler   arduino-builder" in table
+    assert "emulator   simavr atmega328p\n" in table
     shutil.rmtree(project / "build" / "emulators")
     monkeypatch.setenv("PATH", str(project))
-    assert board.main(["uno"]) == 0
+    assert boards.main(["uno"]) == 0
     table = capsys.readouterr().out
-    assert "compiler  not found (apt install arduino-core-avr arduino-builder" in table
+    assert "compiler   not found (apt install arduino-core-avr arduino-builder" in table
     assert "simavr atmega328p not found (apt install gcc libsimavr-dev libelf-dev)" in table
 
 
 def test_json_is_for_a_machine(capsys: pytest.CaptureFixture[str]) -> None:
-    assert board.main(["--json", "host"]) == 0
+    assert boards.main(["--json", "host"]) == 0
     (facts,) = json.loads(capsys.readouterr().out)
     assert (facts["name"], facts["ram_bytes"], facts["emulator"]["port"]) == ("host", 262144, "host")
     assert facts["found"]["compiler"] in ("gcc", "clang")
@@ -246,4 +264,4 @@ def test_a_board_that_neither_builds_nor_emulates_is_refused(project: Path) -> N
 def test_a_board_may_name_its_runtimes_and_the_first_is_the_usual_one() -> None:
     assert load_board("tflm-host").usual_runtime == "tflm"
     assert load_board("host").usual_runtime == "compiled"
-    assert "runtimes  tflm" in "\n".join(board.lines(load_board("tflm-host")))
+    assert "runtimes   tflm" in "\n".join(boards.paragraph(load_board("tflm-host")))
