@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 ALIGNMENT = 4  # of every buffer: what 32-bit loads in kernels need
+TRIES = 100  # orders of packing
 
 
 @dataclass(frozen=True)
@@ -22,9 +23,26 @@ class Buffer:
 
 
 def pack(buffers: Sequence[Buffer]) -> list[int]:
-    """Offsets of the buffers: largest first, each at the lowest place that no buffer of its time takes."""
+    """Offsets of the buffers, each at the lowest place that no buffer of its time takes, in the best order found.
+
+    The order starts with the largest first; then, again and again, the buffer that ends at the top goes first instead.
+    """
+    order = sorted(range(len(buffers)), key=lambda i: (-buffers[i].size, buffers[i].first))
+    best, bound = _place(buffers, order), lower_bound(buffers)
+    for _ in range(TRIES):
+        if arena_size(buffers, best) <= bound:
+            break
+        offsets = _place(buffers, order)
+        top = max(order, key=lambda i: offsets[i] + buffers[i].size)
+        order = [top, *(i for i in order if i != top)]
+        best = min(best, _place(buffers, order), key=lambda made: arena_size(buffers, made))
+    return best
+
+
+def _place(buffers: Sequence[Buffer], order: Sequence[int]) -> list[int]:
+    """First fit in this order."""
     offsets: dict[int, int] = {}
-    for i in sorted(range(len(buffers)), key=lambda i: (-buffers[i].size, buffers[i].first)):
+    for i in order:
         taken = sorted((offsets[j], offsets[j] + buffers[j].size) for j in offsets if buffers[i].meets(buffers[j]))
         place = 0
         for start, end in taken:

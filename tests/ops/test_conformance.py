@@ -37,7 +37,7 @@ def micro_answers(case: Case) -> NDArray[np.int8]:
     """What TFLite Micro's own interpreter makes of them."""
     from tflite_micro import runtime
 
-    interpreter = runtime.Interpreter.from_bytes(case.content, arena_size=200_000)
+    interpreter = runtime.Interpreter.from_bytes(case.content, arena_size=2_000_000)
     made = []
     for window in case.windows:
         interpreter.set_input(window, 0)
