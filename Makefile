@@ -22,7 +22,7 @@ FIRMWARE := $(TRAINED)/$(board)-$(runtime)
 PACKAGES      := python3-venv gcc libc6-dev gcc-arm-none-eabi libnewlib-arm-none-eabi gcc-xtensa-lx106 \
                  picolibc-xtensa-lx106-elf qemu-system-arm qemu-system-misc gcc-avr avr-libc arduino-core-avr \
                  arduino-builder libsimavr-dev libelf-dev
-TEST_PACKAGES := $(PACKAGES) gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf
+TEST_PACKAGES := $(PACKAGES) gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf g++ libstdc++-arm-none-eabi-newlib
 
 .DELETE_ON_ERROR:
 .PHONY: help demo test model train hil self-test flash sketch boards models lint format lines clean distclean
@@ -91,8 +91,13 @@ $(TRAINED)/train.json: $(TRAINED)/windows.json pipeline/train.py pipeline/fit.py
 $(TRAINED)/prune.json: $(TRAINED)/train.json pipeline/prune.py
 	$(STAGE).prune $(name)
 
+ifneq ($(shell grep -s '^READY = ' models/$(name)/model.py),)
+$(TRAINED)/quantize.json: models/$(name)/model.py pipeline/ready.py pipeline/data.py pipeline/spec.py | .venv/ready
+	$(STAGE).ready $(name)
+else
 $(TRAINED)/quantize.json: $(TRAINED)/prune.json pipeline/quantize.py pipeline/metrics.py
 	$(STAGE).quantize $(name)
+endif
 
 COMPILER := $(wildcard pipeline/*.py pipeline/ops/*.py pipeline/templates/*.c.j2 pipeline/templates/*.h.j2)
 

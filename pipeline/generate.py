@@ -128,7 +128,7 @@ def check_runtime(runtime: str) -> None:
 
 def check_board_name(board: str) -> None:
     """Refuse a board that has no file in boards/: what is in it is not this stage's business."""
-    known = [path.stem for path in (files.project_root() / "boards").glob("*.toml")]
+    known = [path.stem for path in (files.project_root() / "boards").glob("*.toml") if path.stem != "local"]
     if board not in known:
         raise Problem("boards", f"there is no board {board}", did_you_mean(board, known))
 
