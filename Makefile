@@ -25,7 +25,7 @@ PACKAGES      := python3-venv gcc libc6-dev gcc-arm-none-eabi libnewlib-arm-none
 TEST_PACKAGES := $(PACKAGES) gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf g++ libstdc++-arm-none-eabi-newlib
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test model train hil self-test flash sketch boards models lint format lines clean distclean
+.PHONY: help demo test model train hil self-test flash sketch package boards models lint format lines clean distclean
 
 help:
 	@echo 'make demo                       the whole line for rehab on an emulated esp32, ending in a report'
@@ -36,6 +36,7 @@ help:
 	@echo 'make ... runtime=tflm           with TensorFlow Lite Micro (tflm_include=FOLDERS tflm_library=FILE)'
 	@echo 'make sketch board=B [name=N]    its Arduino sketch only, to open in the Arduino IDE'
 	@echo 'make self-test board=B [port=P]  harm the line to it on purpose, and judge the harness'"'"'s verdicts'
+	@echo 'make package board=B [name=N]   model N as an Arduino library, ESP-IDF component and plain C, in one zip'
 	@echo 'make train name=N [folds=5]     train only; with folds, cross-validate'
 	@echo 'make boards, make models        what there is'
 	@echo 'make lint, make format          check or mend style;  make lines: how much code there is'
@@ -136,6 +137,12 @@ self-test: model
 demo:
 	@$(MAKE) --no-print-directory hil board=esp32 name=rehab runtime=compiled port=
 	@echo 'report: build/rehab/esp32-compiled/report.html'
+
+# For somebody's own firmware: an Arduino library, which is an ESP-IDF component and plain C as well.
+package: | .venv/ready
+	@$(STAGE).board $(board) >/dev/null
+	@$(MAKE) --no-print-directory $(TRAINED)/quantize.json
+	$(STAGE).package $(name) --board $(board)
 
 # The Arduino sketch alone: for the Arduino IDE, with no compiler here.
 sketch: | .venv/ready

@@ -60,12 +60,17 @@ def missing(arduino: Arduino, board: str) -> Problem:
     return Problem(f"board {board}", what, ";  or ".join(ways), EXIT_TOOL)
 
 
-def compile_sketch(arduino: Arduino, tool: str, sketch: Path, folder: Path) -> str | None:
-    """Compile `sketch` (an .ino) into `folder`. None, or what the tools said when they failed."""
+def compile_sketch(
+    arduino: Arduino, tool: str, sketch: Path, folder: Path, libraries: Path | None = None
+) -> str | None:
+    """Compile `sketch` (an .ino) into `folder`, with a folder of libraries. None, or what the tools said in failing."""
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob(f"{sketch.name}.*"):
         old.unlink()
-    done = subprocess.run(_argv(arduino, tool, sketch, folder), capture_output=True, text=True, check=False)
+    argv = _argv(arduino, tool, sketch, folder)
+    if libraries:
+        argv[2:2] = ["--libraries" if tool == CLI else "-libraries", str(libraries)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
     return (done.stdout + done.stderr).strip() if done.returncode != 0 else None
 
 
