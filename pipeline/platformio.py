@@ -1,0 +1,61 @@
+"""The firmware of one model as a PlatformIO project: one environment for each board of the Arduino tools."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline import files, generate
+from pipeline.board import Board, board_names, load_board
+from pipeline.ctext import render
+from pipeline.problem import Problem, run
+from pipeline.sketch import write_sources
+
+RUNTIME = "compiled"
+
+
+def write_project(root: Path, name: str, boards: Sequence[Board]) -> Path:
+    """Write build/<name>/platformio/ with a folder of sources for each board; returns it."""
+    project = files.build_dir(name) / "platformio"
+    for board in boards:
+        folder = files.firmware_dir(name, board.name, RUNTIME).relative_to(root)
+        place = project / "src" / board.name
+        shutil.rmtree(place, ignore_errors=True)
+        write_sources(root, folder, name, board, RUNTIME, place / "src", "arduino/board.h.j2")
+        sketch = (root / "firmware" / "ports" / board.port / "sketch.ino").read_text()
+        files.write_text(place / "main.cpp", render("arduino/main.cpp.j2", {"sketch": sketch}))
+    files.write_text(project / "platformio.ini", render("platformio.ini.j2", {"name": name, "boards": boards}))
+    return project
+
+
+def known_boards() -> list[str]:
+    """Names of the boards that PlatformIO knows."""
+    return [name for name in board_names() if load_board(name).platformio]
+
+
+def main(argv: list[str]) -> int:
+    """Generate the code for each board and write the project."""
+    parser = argparse.ArgumentParser(prog="python -m pipeline.platformio", description=__doc__)
+    parser.add_argument("name", metavar="NAME", help="the model, models/NAME")
+    parser.add_argument("boards", nargs="*", metavar="BOARD", help="boards/BOARD.toml (default: all that it knows)")
+    options = parser.parse_args(argv)
+    name = files.check_model_name(options.name)
+    boards = [load_board(each) for each in options.boards or known_boards()]
+    for board in boards:
+        if board.platformio is None:
+            what = "has no [platformio] in its file"
+            raise Problem(f"board {board.name}", what, f"there are: {', '.join(known_boards())}")
+    for board in boards:
+        if (files.build_dir(name) / "model.tflite").exists():
+            generate.main([name, "--board", board.name, "--runtime", RUNTIME])
+    root = files.project_root()
+    project = write_project(root, name, boards).relative_to(root)
+    sys.stdout.write(f"{project}: pio run -d {project} -e {boards[0].name} -t upload --upload-port PORT\n")
+    return 0
+
+
+if __name__ == "__main__":
+    run(main)
