@@ -4,6 +4,17 @@ board   ?= esp32
 name    ?= rehab
 port    ?=
 folds   ?=
+# framework=arduino or idf is another word for the board file of that ending.
+ifneq ($(filter-out arduino idf platformio,$(framework)),)
+$(error framework=$(framework): there are arduino, idf and platformio)
+endif
+ifneq ($(filter arduino idf,$(framework)),)
+ifneq ($(wildcard boards/$(board)-$(framework).toml),)
+override board := $(board)-$(framework)
+else ifeq ($(shell grep -l '^\[$(framework)\]' boards/$(board).toml),)
+$(error framework=$(framework): there is no boards/$(board)-$(framework).toml)
+endif
+endif
 # Without runtime=, the first that the board file names, else compiled.
 ifndef runtime
 runtime := $(or $(shell sed -n 's/^runtimes = \["\([a-z]*\)".*/\1/p' 'boards/$(board).toml' 2>/dev/null),compiled)
@@ -21,11 +32,11 @@ FIRMWARE := $(TRAINED)/$(board)-$(runtime)
 # What the boards' compilers and emulators are called in Debian; the second line is for the tests only.
 PACKAGES      := python3-venv gcc libc6-dev gcc-arm-none-eabi libnewlib-arm-none-eabi gcc-xtensa-lx106 \
                  picolibc-xtensa-lx106-elf qemu-system-arm qemu-system-misc gcc-avr avr-libc arduino-core-avr \
-                 arduino-builder libsimavr-dev libelf-dev
-TEST_PACKAGES := $(PACKAGES) gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf g++ libstdc++-arm-none-eabi-newlib
+                 arduino-builder libsimavr-dev libelf-dev gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf
+TEST_PACKAGES := $(PACKAGES) g++ libstdc++-arm-none-eabi-newlib
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test model train hil self-test flash sketch package boards models lint format lines clean distclean
+.PHONY: help demo test model train hil self-test flash sketch idf platformio package boards models lint format lines clean distclean
 
 help:
 	@echo 'make demo                       the whole line for rehab on an emulated esp32, ending in a report'
@@ -35,6 +46,7 @@ help:
 	@echo 'make hil board=B [port=P]       check it on the board, or without a port in the board'"'"'s emulator'
 	@echo 'make ... runtime=tflm           with TensorFlow Lite Micro (tflm_include=FOLDERS tflm_library=FILE)'
 	@echo 'make sketch board=B [name=N]    its Arduino sketch only, to open in the Arduino IDE'
+	@echo 'make idf board=B-idf [name=N]   its ESP-IDF project only;  make platformio [name=N]  one for PlatformIO'
 	@echo 'make self-test board=B [port=P]  harm the line to it on purpose, and judge the harness'"'"'s verdicts'
 	@echo 'make package board=B [name=N]   model N as an Arduino library, ESP-IDF component and plain C, in one zip'
 	@echo 'make train name=N [folds=5]     train only; with folds, cross-validate'
@@ -107,7 +119,7 @@ $(FIRMWARE)/plan.json: $(TRAINED)/quantize.json $(COMPILER)
 
 C_SOURCES := $(shell find firmware -type f)
 
-$(FIRMWARE)/size.json: $(FIRMWARE)/plan.json $(wildcard boards/$(board).toml) $(C_SOURCES) \
+$(FIRMWARE)/size.json: $(FIRMWARE)/plan.json $(wildcard boards/*.toml) $(C_SOURCES) \
     $(if $(filter tflm,$(runtime)),$(wildcard $(TFLM_LIBRARY) boards/local.toml))
 	$(STAGE).build $(name) --board $(board) --runtime $(runtime)
 
@@ -118,8 +130,12 @@ $(FIRMWARE)/size.json: $(FIRMWARE)/plan.json $(wildcard boards/$(board).toml) $(
 check: | .venv/ready
 	@$(STAGE) $(name) --board $(board) --runtime $(runtime) --check
 
+ifeq ($(framework),platformio)
+model: platformio
+else
 model: check
 	@$(MAKE) --no-print-directory $(FIRMWARE)/size.json
+endif
 
 train: check
 	@$(if $(folds),$(STAGE).train $(name) --folds $(folds),$(MAKE) --no-print-directory $(TRAINED)/train.json)
@@ -140,15 +156,25 @@ demo:
 
 # For somebody's own firmware: an Arduino library, which is an ESP-IDF component and plain C as well.
 package: | .venv/ready
-	@$(STAGE).board $(board) >/dev/null
+	@$(STAGE).boards $(board) >/dev/null
 	@$(MAKE) --no-print-directory $(TRAINED)/quantize.json
 	$(STAGE).package $(name) --board $(board)
 
 # The Arduino sketch alone: for the Arduino IDE, with no compiler here.
 sketch: | .venv/ready
-	@$(STAGE).board $(board) >/dev/null
+	@$(STAGE).boards $(board) >/dev/null
 	@$(MAKE) --no-print-directory $(FIRMWARE)/plan.json
 	$(STAGE).sketch $(name) --board $(board) --runtime $(runtime)
+
+# The same for ESP-IDF and PlatformIO.
+idf: | .venv/ready
+	@$(STAGE).boards $(board) >/dev/null
+	@$(MAKE) --no-print-directory $(FIRMWARE)/plan.json
+	$(STAGE).idf $(name) --board $(board) --runtime $(runtime)
+
+platformio: | .venv/ready
+	@$(MAKE) --no-print-directory $(TRAINED)/quantize.json
+	$(STAGE).platformio $(name)
 
 boards: | .venv/ready
 	@$(STAGE).boards

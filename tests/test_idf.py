@@ -166,3 +166,20 @@ def test_what_is_no_elf_is_not_adopted(folder: Path, tmp_path: Path) -> None:
     assert caught.value.code == EXIT_USER
     with pytest.raises(Problem, match="does not exist yet"):
         adopt.main(["echo", "nothing.elf", "--board", "esp32c3-idf", "--runtime", "echo"])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("board=esp32c3", "framework=idf"), "now: board=esp32c3-idf "),
+        (("board=esp32c3-idf", "framework=idf"), "now: board=esp32c3-idf "),
+        (("board=uno", "framework=arduino"), "now: board=uno "),
+        (("board=esp32",), "now: board=esp32 "),
+        (("board=host", "framework=idf"), "framework=idf: there is no boards/host-idf.toml"),
+        (("framework=mbed",), "framework=mbed: there are arduino, idf and platformio"),
+    ],
+)
+def test_make_takes_a_framework_for_the_board_of_that_ending(words: tuple[str, ...], said: str) -> None:
+    done = subprocess.run(["make", "help", *words], cwd=echo.PROJECT, capture_output=True, text=True)
+    assert said in done.stdout + done.stderr
+    assert (done.returncode == 0) == said.startswith("now")
