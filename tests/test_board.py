@@ -11,7 +11,7 @@ from pathlib import Path
 import echo
 import pytest
 
-from pipeline import board, boards
+from pipeline import bench, board, boards
 from pipeline.board import load_board
 from pipeline.problem import EXIT_USER, Problem, Problems
 
@@ -265,3 +265,18 @@ def test_a_board_may_name_its_runtimes_and_the_first_is_the_usual_one() -> None:
     assert load_board("tflm-host").usual_runtime == "tflm"
     assert load_board("host").usual_runtime == "compiled"
     assert "runtimes   tflm" in "\n".join(boards.paragraph(load_board("tflm-host")))
+
+
+@pytest.mark.parametrize("name", board.board_names())
+def test_the_harness_opens_the_line_as_the_board_wants_it(name: str) -> None:
+    serial = load_board(name).serial
+    settings = bench._settings(load_board(name), None)
+    assert (settings.baud, settings.dtr, settings.rts) == (serial.baud, serial.dtr, serial.rts)
+    assert settings.settle_seconds == serial.settle_seconds
+    assert bench._settings(load_board(name), 57_600).baud == 57_600
+
+
+def test_no_board_moves_its_reset_lines_apart() -> None:
+    for name in board.board_names():
+        serial = load_board(name).serial
+        assert serial.dtr == serial.rts, f"{name}: one of the two alone resets an ESP32 or starts its bootloader"
