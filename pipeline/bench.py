@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import built, files, layers, ports, transport, verdict
+from pipeline import built, facts, files, journal, layers, ports, sample, transport, verdict
 from pipeline.board import Board, load_board
 from pipeline.built import Built
 from pipeline.device import Device
 from pipeline.emulator import emulate
+from pipeline.journal import Journal
 from pipeline.problem import EXIT_DEVICE, EXIT_INTERRUPTED, EXIT_LIMIT, Problem
 from pipeline.progress import progress
 from pipeline.transport import Transport
-from pipeline.verdict import FAIL, FAILED, PARTIAL, PASS, Counted, Facts, Outcome
+from pipeline.verdict import FAIL, FAILED, PARTIAL, PASS, Facts, Outcome
 from pipeline.wire import Info
+
+JOURNAL = "journal"
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,9 @@ class Ask:
     baud: int | None = None
     out: Path | None = None
     layers: bool = False
+    seed: int = 0
+    until_sure: float | None = None
+    resume: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,10 +69,10 @@ def check(ask: Ask) -> Finished:
             device = Device(port)
             info = device.hello()
             model = identify(ask, info, port.name, emulated)
-            outcome = Outcome.of(
-                choose(len(model.reference["inputs"]), ask.windows), model.reference["outputs"].shape[1:]
-            )
-            stream(device, info, model, outcome)
+            folder = ask.out or model.folder
+            with journal.opened(folder / JOURNAL) as book:
+                outcome = begin(ask, info, model, book)
+                stream(device, info, model, outcome, book)
             outcome.layers = show_layers(ask, device, info, model, outcome, emulated)
     except Problem as stopped:
         if outcome is None:
@@ -77,8 +82,8 @@ def check(ask: Ask) -> Finished:
         if outcome is None:
             raise
         outcome.stopped, outcome.reason = PARTIAL, "interrupted"
-    report = describe(model, info, outcome, port.name, emulated)
-    return Finished(report, ask.out or model.folder, outcome, model, problem)
+    report = facts.describe(model, info, outcome, port.name, emulated)
+    return Finished(report, folder, outcome, model, problem)
 
 
 @contextmanager
@@ -116,92 +121,72 @@ def identify(ask: Ask, info: Info, port: str, emulated: bool) -> Built:
     return model
 
 
-def choose(count: int, wanted: int | None) -> NDArray[np.int64]:
-    """Indices of the windows to run: all, or `wanted` of them evenly spread over the test split."""
-    if wanted is None or wanted >= count:
-        return np.arange(count)
-    return np.linspace(0, count - 1, wanted).round().astype(np.int64)
+def begin(ask: Ask, info: Info, model: Built, book: Journal) -> Outcome:
+    """Which windows are asked; with --resume, those that an unfinished run was answered are there already."""
+    reference = model.reference
+    asked = sample.choose(reference["labels"], ask.windows, ask.seed)
+    outcome = Outcome.of(asked, reference["outputs"].shape[1:])
+    outcome.seed, outcome.sure = ask.seed, sample.sequential(model.quantize["task"], ask.until_sure)
+    if outcome.sure:
+        outcome.asked = sample.shuffled(asked, ask.seed)
+    firmware = {key: getattr(info, key) for key in ("model_id", "board", "runtime", "kernel_build")}
+    content = reference["inputs"].tobytes() + reference["outputs"].tobytes()
+    run = {**firmware, "reference": journal.digest(content), "asked": journal.digest(outcome.asked.tobytes())}
+    if ask.resume:
+        outcome.resumed = book.replay(run, outcome)
+    else:
+        book.begin(run)
+    return outcome
 
 
-def stream(device: Device, info: Info, model: Built, outcome: Outcome) -> None:
-    """Run the asked windows; whatever ends the run, `outcome` holds what was answered and what the line did."""
-    inputs, began = model.reference["inputs"], time.monotonic()
-    windows = (inputs[index].tobytes() for index in outcome.asked)
+def stream(device: Device, info: Info, model: Built, outcome: Outcome, book: Journal) -> None:
+    """Run the windows not answered yet; whatever ends the run, `outcome` holds what was and what the line did."""
+    began, todo = time.monotonic(), np.flatnonzero(~outcome.answered)
+    labels = model.reference["labels"]
+    judge_early(outcome, labels, np.flatnonzero(outcome.answered))
     try:
-        with progress(f"{model.name} on {model.board.name}", len(outcome.asked)) as advance:
-            for answer in device.run(windows):
-                outcome.take(answer.index, answer.ticks, answer.output)
+        with progress(f"{model.name} on {model.board.name}", len(todo)) as advance:
+            for answer in device.run(supply(model, outcome, todo)):
+                index = int(todo[answer.index])
+                book.note(index, answer.ticks, answer.output)
+                outcome.take(index, answer.ticks, answer.output)
+                judge_early(outcome, labels, [index])
                 advance()
         device.confirm(info)
     finally:
         seconds = time.monotonic() - began
-        rate = round(int(outcome.answered.sum()) / seconds, 1) if seconds else 0.0
+        rate = round(int(outcome.answered[todo].sum()) / seconds, 1) if seconds else 0.0
         link = {"seconds": round(seconds, 3), "windows_per_second": rate, "credits": info.credits}
-        outcome.link = {**link, **dataclasses.asdict(device.stats)}
+        outcome.link = {**link, "resumed": outcome.resumed, **dataclasses.asdict(device.stats)}
+    if outcome.sure and outcome.sure.decided:
+        outcome.keep_answered()
+
+
+def supply(model: Built, outcome: Outcome, todo: NDArray[np.int64]) -> Iterator[bytes]:
+    """The windows to do, until a sequential test is decided."""
+    for index in outcome.asked[todo]:
+        if outcome.sure and outcome.sure.decided:
+            return
+        yield model.reference["inputs"][index].tobytes()
+
+
+def judge_early(outcome: Outcome, labels: NDArray[np.int64], indices: Iterable[int]) -> None:
+    """Let the sequential test, if there is one, see the answers to these windows."""
+    for index in indices if outcome.sure else ():
+        assert outcome.sure
+        outcome.sure.take(bool(outcome.outputs[index].argmax() == labels[outcome.asked[index]]))
 
 
 def show_layers(ask: Ask, device: Device, info: Info, model: Built, outcome: Outcome, emulated: bool) -> Facts | None:
     """The first window that differed, else the first, once more step by step; None when the firmware cannot."""
     differing = verdict.compare(outcome, model.reference["outputs"])["differing"]
     index = differing[0]["index"] if differing else int(outcome.asked[0])
-    per_unit = _counted(model.board, info, emulated).ticks_per_unit
+    per_unit = facts.counted(model.board, info, emulated).ticks_per_unit
     try:
         why = layers.DIFFERED if differing else layers.COMPARE if ask.layers else layers.PROFILE
         return layers.look(device, model, index, per_unit, why)
     except Problem as problem:  # the verdict stands without it
         return {"window": index, "steps": [], "first": None, "words": str(problem)}
-
-
-def describe(model: Built, info: Info, outcome: Outcome, port: str, emulated: bool) -> Facts:
-    """What report.json holds."""
-    board = model.board
-    windows = verdict.compare(outcome, model.reference["outputs"])
-    scores = verdict.score(model, outcome)
-    timing = verdict.clock(outcome, _counted(board, info, emulated))
-    whole = bool(outcome.answered.all()) and len(outcome.asked) == len(model.reference["inputs"])
-    checks = verdict.limits(model, scores, timing, whole)
-    result, reasons = verdict.judge(outcome, windows, checks)
-    if outcome.layers and windows["failed"]:
-        reasons.append(outcome.layers["words"])
-    size = {key: model.size[key] for key in ("flash", "ram", "arena", "weights", "code")}
-    return {
-        "verdict": result,
-        "reasons": reasons,
-        "model": model.name,
-        "model_id": info.model_id,
-        "board": board.name,
-        "runtime": model.runtime,
-        "emulated": emulated,
-        "emulator": _emulator(board) if emulated else None,
-        "port": port,
-        "task": model.quantize["task"],
-        "whole_test_split": whole,
-        "windows": windows,
-        "metrics": scores,
-        "clock": timing,
-        "layers": outcome.layers,
-        "size": size,
-        "limits": checks,
-        "memory": {"flash": board.flash_bytes, "ram": board.ram_bytes, "arena": board.arena_bytes},
-        "sparsity": model.quantize["sparsity"],
-        "link": outcome.link,
-        "device": dataclasses.asdict(info),
-        "compiler": model.size["compiler"],
-    }
-
-
-def _counted(board: Board, info: Info, emulated: bool) -> Counted:
-    """A real device's ticks are time; an emulator's are what its board file says."""
-    if not (emulated and board.emulator):
-        return Counted(info.clock_kind, 1.0, info.clock_hz)
-    meaning = board.emulator.clock
-    is_time = meaning.kind == "microseconds"
-    return Counted(meaning.kind, meaning.ticks_per_unit, 1_000_000 if is_time else None)
-
-
-def _emulator(board: Board) -> dict[str, Any] | None:
-    emulator = board.emulator
-    return {key: getattr(emulator, key) for key in ("name", "faithful", "not_faithful")} if emulator else None
 
 
 def _settings(board: Board | None, baud: int | None) -> ports.Settings:

@@ -169,6 +169,33 @@ def sparsity(layers: Sequence[Facts]) -> str:
         return _svg(figure, "sparsity")
 
 
+def windows(signals: Sequence[NDArray[np.float64]], titles: Sequence[str]) -> str:
+    """Small pictures of windows, two in a row: lines over time for up to 12 channels, else the values as shades."""
+    rows = (len(signals) + 1) // 2
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(_WIDTH, 1.75 * rows), layout="constrained")
+        grid = figure.subplots(rows, 2, squeeze=False)
+        for axes in grid.flat:
+            axes.set_axis_off()
+        for axes, signal, title in zip(grid.flat, signals, titles, strict=False):
+            shaped = np.squeeze(signal)
+            if shaped.ndim == 1 or (shaped.ndim == 2 and shaped.shape[1] <= 12):
+                axes.set_prop_cycle(color=[_ACCENT, _BAD, _GOOD, _INK, _SOFT, _FAINT])
+                axes.plot(shaped, linewidth=0.9)
+            else:
+                flat = shaped if shaped.ndim == 2 else shaped.mean(axis=-1)
+                axes.pcolormesh(flat[:: 1 + len(flat) // 33, :: 1 + flat.shape[1] // 33], cmap=_shades())
+            axes.set_title(title, fontsize=8.5, loc="left")
+        return _svg(figure, "windows")
+
+
+def _shades() -> Any:
+    """From nothing to the accent: one colour of the page, more or less opaque."""
+    from matplotlib.colors import LinearSegmentedColormap, to_rgb
+
+    return LinearSegmentedColormap.from_list("shades", [(*to_rgb(_ACCENT), opacity) for opacity in (0.0, 1.0)])
+
+
 def _axes(height: float) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(_WIDTH, height), layout="constrained")
     return figure, figure.subplots()

@@ -26,12 +26,16 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--board", metavar="B", help="boards/B.toml; without --port its emulator is used")
     options.add_argument("--name", metavar="N", help="the model, build/N (default: what the device says)")
     options.add_argument("--runtime", metavar="R", help="the runtime, build/N/B-R (default: what the device says)")
-    options.add_argument("--windows", metavar="K", type=int, help="only K windows, evenly spread (default: all)")
+    options.add_argument("--windows", metavar="K", type=int, help="a stratified random sample of K (default: all)")
+    options.add_argument(
+        "--until-sure", metavar="A", type=float, help="stop when it is sure whether accuracy reaches A"
+    )
+    options.add_argument("--resume", action="store_true", help="go on with an unfinished run where it was")
     options.add_argument("--baud", metavar="RATE", type=int, help="line rate (default: the board's, or 115200)")
     options.add_argument("--layers", action="store_true", help="compare every step of a window, not only a wrong one's")
     options.add_argument("--self-test", action="store_true", help="harm the line on purpose and judge the verdicts")
     options.add_argument("--faults", metavar="N", type=int, default=10_000, help="of --self-test (default: 10000)")
-    options.add_argument("--seed", metavar="S", type=int, help="of --self-test (default: a new one, which is printed)")
+    options.add_argument("--seed", metavar="S", type=int, help="of --windows (default: 0) and --self-test (a new one)")
     options.add_argument("--json", action="store_true", help="print report.json")
     options.add_argument("--out", metavar="DIR", type=Path, help="where reports go (default: build/N/B-R)")
     return options
@@ -41,7 +45,8 @@ def main(argv: list[str]) -> int:
     """Run the windows, write report.json, report.html, report.xml and outputs.npz, print the report."""
     options = vars(parser().parse_args(argv))
     as_json, self_test = options.pop("json"), options.pop("self_test")
-    faults, seed = options.pop("faults"), options.pop("seed")
+    faults, seed = options.pop("faults"), options["seed"]
+    options["seed"] = seed or 0
     if options["windows"] is not None and options["windows"] < 1:
         raise Problem("--windows", f"{options['windows']} windows cannot be run", "at least 1")
     if self_test:
@@ -52,6 +57,8 @@ def main(argv: list[str]) -> int:
 
     finished = bench.check(bench.Ask(**options))
     report.write(finished)
+    if finished.outcome.answered.all():
+        (finished.folder / bench.JOURNAL).unlink(missing_ok=True)
     sys.stdout.write(report.as_json(finished.report) if as_json else report.as_text(finished.report, finished.folder))
     if finished.problem:
         sys.stdout.flush()

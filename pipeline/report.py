@@ -110,6 +110,7 @@ def draw(finished: Finished) -> list[tuple[str, str]]:
         units = outcome.ticks[outcome.answered] / clock["ticks_per_unit"]
         note = ", emulated" if report["emulated"] else ""
         drawn.append((f"Latency in {clock['kind']}{note}", figures.latency(units, clock["kind"])))
+        drawn.append(("Worst windows", _worst(finished)))
     drawn.append(("Memory of the board", figures.memory(report["size"], report["memory"])))
     if report["sparsity"]:
         drawn.append(("Zero weights by layer", figures.sparsity(report["sparsity"])))
@@ -133,6 +134,22 @@ def _truth(finished: Finished) -> tuple[str, str]:
     }
     curves = {name: metrics.roc(metrics.anomaly_scores(outputs, inputs), labels) for name, outputs in real.items()}
     return "Detections and false alarms", figures.roc(curves, (device["false_alarm_rate"], device["detection_rate"]))
+
+
+def _worst(finished: Finished) -> str:
+    """The windows with the smallest margins, as the device saw them (standardised)."""
+    from pipeline import figures
+
+    built, worst = finished.built, finished.report["statistics"]["worst"]
+    labels = finished.report["task"]["labels"]
+    at = [each["index"] for each in worst]
+    signals = metrics.dequantize(built.reference["inputs"][at], built.quantize["input"])
+    titles = [
+        f"{each['index']}: {labels[each['label']]}, margin {each['margin']:.2f}"
+        + (f"\nthe device says {labels[each['said']]}" if each["said"] != each["label"] else "\nthe device says so too")
+        for each in worst
+    ]
+    return figures.windows(list(signals), titles)
 
 
 def _metrics_table(report: Facts) -> Table:

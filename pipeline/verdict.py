@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline import metrics, words
 from pipeline.built import Built
+from pipeline.stats import Sequential
 
 PASS, FAIL, PARTIAL, FAILED = "pass", "fail", "partial", "failed"
 _LISTED = 20  # differing windows named in the report
@@ -34,11 +35,20 @@ class Outcome:
     reason: str = ""
     layers: Facts | None = None  # what pipeline.layers saw, when it looked
     link: Facts = field(default_factory=dict)
+    seed: int = 0  # of the choice of windows
+    sure: Sequential | None = None  # the test of --until-sure
+    resumed: int = 0  # answers taken from the journal of an unfinished run
 
     def take(self, index: int, ticks: int, output: bytes) -> None:
         """Note the answer to the window asked as the `index`th."""
         self.outputs[index].flat = np.frombuffer(output, np.int8)
         self.ticks[index], self.answered[index] = ticks, True
+
+    def keep_answered(self) -> None:
+        """Forget the windows that were not answered: they were not needed."""
+        here = self.answered
+        self.asked, self.outputs, self.ticks = self.asked[here], self.outputs[here], self.ticks[here]
+        self.answered = here[here]
 
     @classmethod
     def of(cls, asked: NDArray[np.int64], output_shape: tuple[int, ...]) -> Outcome:
@@ -98,8 +108,10 @@ def score(built: Built, outcome: Outcome) -> dict[str, Facts | None]:
         "device": metrics.dequantize(outcome.outputs[outcome.answered], built.quantize["output"]),
     }
     rungs = {"float": "float", "pruned": "pruned", "int8": "int8", "device": "int8"}
+    known = {"device", *(name for name, figures in built.quantize["metrics"].items() if figures)}
     scores: dict[str, Facts | None] = {
-        name: metrics.score(task, outputs, labels, inputs, rungs[name]) for name, outputs in real.items()
+        name: metrics.score(task, outputs, labels, inputs, rungs[name]) if name in known else None
+        for name, outputs in real.items()
     }
     whole = len(chosen) == len(reference["labels"])
     return {**scores, **built.quantize["metrics"]} if whole else scores
@@ -122,16 +134,24 @@ def limits(built: Built, scores: Mapping[str, Any], timing: Facts, whole: bool) 
     rules, size = built.quantize["limits"], built.size
     metric, checks = rules["metric"], []
     if scores["device"] is not None:
+        least = rules["minimum"]
+        checks.append(_check(f"{words.plain(metric)} on the device", scores["device"][metric], least, True, whole))
+    if scores["device"] is not None and scores["float"] is not None:
         drop = scores["float"][metric] - scores["device"][metric]
-        checks += [
-            _check(f"{words.plain(metric)} on the device", scores["device"][metric], rules["minimum"], True, whole),
-            _check(f"{words.plain(metric)} lost from float to device", drop, rules["drop_int8"], False, whole),
-        ]
+        checks.append(
+            _check(f"{words.plain(metric)} lost from float to device", drop, rules["drop_int8"], False, whole)
+        )
     board = built.board
     if board.name in rules["ticks"] and timing["median"] is not None:
         checks.append(_check(f"{timing['kind']} of an inference", timing["median"], rules["ticks"][board.name], False))
     used = {"flash": board.flash_bytes, "ram": board.ram_bytes, "arena": board.arena_bytes}
     return checks + [_check(f"{region} bytes", size[region], most, False) for region, most in used.items()]
+
+
+def sure_limit(test: Sequential, score: Mapping[str, Any]) -> Facts:
+    """The sequential test as a limit: met when it was decided that accuracy is at least its target."""
+    name = f"accuracy on the device, by a sequential test of {test.count} windows"
+    return {**_check(name, score["accuracy"], test.target, True), "met": test.decided == "above"}
 
 
 def judge(outcome: Outcome, windows: Facts, checks: list[Facts]) -> tuple[str, list[str]]:

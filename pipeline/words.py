@@ -21,6 +21,7 @@ def rows(report: Facts) -> list[tuple[str, str]]:
     parts = f"code {kilobytes(size['code'])}, weights {kilobytes(size['weights'])}"
     return [
         ("windows", windows(report["windows"])),
+        *certainty(report),
         ("latency", latency(report)),
         ("flash", f"{_of(size['flash'], most['flash'])}; {parts}"),
         ("RAM", f"{_of(size['ram'], most['ram'])}; arena {_of(size['arena'], most['arena'])}"),
@@ -54,6 +55,24 @@ def windows(facts: Facts) -> str:
         first = facts["differing"][0]
         text += f" (first: window {first['index']}, {first['bytes']} bytes, by up to {first['largest']})"
     return text
+
+
+def certainty(report: Facts) -> list[tuple[str, str]]:
+    """How sure the metric is, what flips against float, what a sample shows."""
+    said = []
+    if known := report["statistics"]:
+        interval, flips = known["interval"], known["float"]
+        value, low, high = (metric(interval[key], interval["metric"]) for key in ("value", "low", "high"))
+        how = f"{interval['method']}, windows taken as independent"
+        said.append((plain(interval["metric"]), f"{value}, 95 % interval {low} to {high} ({how})"))
+        text = f"{flips['flipped']} windows are decided otherwise than by float: {flips['better']} now right,"
+        text += f" {flips['worse']} now wrong (p {flips['p']:.2g}); by int8: {known['int8']['flipped']}"
+        said.append(("flipped", text))
+    if sample := report["sample"]:
+        said.append(("sample", f"{sample['windows']} of {sample['of']}, seed {sample['seed']}: {sample['words']}"))
+    if sure := report["until_sure"]:
+        said.append(("sure", sure["words"]))
+    return said
 
 
 def latency(report: Facts) -> str:
@@ -91,7 +110,8 @@ def line(report: Facts) -> str:
         "returns": "times the port came back",
     }
     counts = ", ".join(f"{link[key]} {what}" for key, what in troubles.items() if link[key]) or "no byte lost"
-    return f"{report['port']}: {link['windows_per_second']:g} windows/s in {link['seconds']:.1f} s, {counts}"
+    text = f"{report['port']}: {link['windows_per_second']:g} windows/s in {link['seconds']:.1f} s, {counts}"
+    return f"{text}; {link['resumed']} answers of an unfinished run" if link["resumed"] else text
 
 
 def layers(facts: Facts) -> str:

@@ -14,13 +14,15 @@ import pytest
 from fake_build import FakeBuild, fake_build, write
 from fake_device import Faults
 
-from pipeline import hil, report, verdict, words
+from pipeline import figures, hil, report, verdict, words
 from pipeline.verdict import Counted, Outcome
 
 TEXT = """
 PASS  demo 5f1c02ab on host, runtime compiled
 
   windows    60 of 60 equal to the int8 reference, byte for byte
+  accuracy   90.00 %, 95 % interval 79.85 % to 95.34 % (Wilson, windows taken as independent)
+  flipped    0 windows are decided otherwise than by float: 0 now right, 0 now wrong (p 1); by int8: 0
   latency    median 1.030 ms, p95 1.057 ms, max 1.060 ms
   flash      8.8 KB of 1,024.0 KB (0.858 %); code 3.9 KB, weights 1000 B
   RAM        4.9 KB of 256.0 KB (1.91 %); arena 2.0 KB of 128.0 KB (1.56 %)
@@ -112,11 +114,12 @@ def test_the_page_is_whole_and_needs_nothing_else(tmp_path: Path, kind: str, tru
     page = Page()
     page.feed(text)
     assert page.open == []
-    assert page.counts["svg"] == 5 and page.outside == [] and "script" not in page.counts
+    assert page.counts["svg"] == 6 and page.outside == [] and "script" not in page.counts
     captions = [
         "From float to the device",
         truth,
         "Latency in microseconds",
+        "Worst windows",
         "Memory of the board",
         "Zero weights by layer",
     ]
@@ -209,3 +212,11 @@ def test_figures_in_words() -> None:
     assert words.metric(0.90123, "accuracy") == "90.12 %" and words.metric(0.99987, "auc") == "0.9999"
     assert words.count(3000) == "3,000" and words.count(0.25) == "0.2500"
     assert report.RUNGS == ("float", "pruned", "int8", "device")
+
+
+def test_worst_windows_are_drawn_in_colours_of_the_page_whatever_their_shape() -> None:
+    rng = np.random.default_rng(1)
+    for shape in ((64,), (64, 1), (128, 6), (49, 10, 1), (49, 40), (96, 96, 3)):
+        svg = figures.windows([rng.normal(size=shape)] * 3, ["one", "two", "three"])
+        assert all(title in svg for title in ("one", "two", "three"))
+        assert not re.findall(r"#[0-9a-f]{6}", svg) and len(svg) < 1_000_000

@@ -1,0 +1,71 @@
+"""From a model's files and a device's bytes to what report.json holds. Pure: no device, nothing but its arguments."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from pipeline import paired, sample, verdict
+from pipeline.board import Board
+from pipeline.built import Built
+from pipeline.verdict import Counted, Facts, Outcome
+from pipeline.wire import Info
+
+
+def describe(model: Built, info: Info, outcome: Outcome, port: str, emulated: bool) -> Facts:
+    """What report.json holds."""
+    board = model.board
+    windows = verdict.compare(outcome, model.reference["outputs"])
+    scores = verdict.score(model, outcome)
+    timing = verdict.clock(outcome, counted(board, info, emulated))
+    total = len(model.reference["inputs"])
+    whole = bool(outcome.answered.all()) and len(outcome.asked) == total
+    checks = verdict.limits(model, scores, timing, whole)
+    if outcome.sure and outcome.sure.decided and scores["device"]:
+        checks.append(verdict.sure_limit(outcome.sure, scores["device"]))
+    result, reasons = verdict.judge(outcome, windows, checks)
+    if outcome.layers and windows["failed"]:
+        reasons.append(outcome.layers["words"])
+    size = {key: model.size[key] for key in ("flash", "ram", "arena", "weights", "code")}
+    part = sample.words(total, int(outcome.answered.sum()), windows["failed"], outcome.seed)
+    return {
+        "verdict": result,
+        "reasons": reasons,
+        "model": model.name,
+        "model_id": info.model_id,
+        "board": board.name,
+        "runtime": model.runtime,
+        "emulated": emulated,
+        "emulator": _emulator(board) if emulated else None,
+        "port": port,
+        "task": model.quantize["task"],
+        "whole_test_split": whole,
+        "sample": None if whole or not outcome.answered.any() else part,
+        "until_sure": sample.sure(outcome.sure, whole) if outcome.sure else None,
+        "windows": windows,
+        "metrics": scores,
+        "statistics": paired.statistics(model, outcome, scores["device"]),
+        "clock": timing,
+        "layers": outcome.layers,
+        "size": size,
+        "limits": checks,
+        "memory": {"flash": board.flash_bytes, "ram": board.ram_bytes, "arena": board.arena_bytes},
+        "sparsity": model.quantize["sparsity"],
+        "link": outcome.link,
+        "device": dataclasses.asdict(info),
+        "compiler": model.size["compiler"],
+    }
+
+
+def counted(board: Board, info: Info, emulated: bool) -> Counted:
+    """A real device's ticks are time; an emulator's are what its board file says."""
+    if not (emulated and board.emulator):
+        return Counted(info.clock_kind, 1.0, info.clock_hz)
+    meaning = board.emulator.clock
+    is_time = meaning.kind == "microseconds"
+    return Counted(meaning.kind, meaning.ticks_per_unit, 1_000_000 if is_time else None)
+
+
+def _emulator(board: Board) -> dict[str, Any] | None:
+    emulator = board.emulator
+    return {key: getattr(emulator, key) for key in ("name", "faithful", "not_faithful")} if emulator else None
