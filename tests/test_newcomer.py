@@ -33,7 +33,7 @@ def test_a_model_and_a_board_are_one_file_each(tiny_copy: Path) -> None:
     assert (report["verdict"], report["board"], report["emulated"]) == ("pass", "my-board", True)
     assert report["windows"]["equal"] == report["windows"]["total"] > 0
     assert report["memory"]["ram"] == 65_536
-    listed = stage("board", cwd=tiny_copy)
+    listed = stage("boards", cwd=tiny_copy)
     assert "my-board" in listed.stdout
 
 

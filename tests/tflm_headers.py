@@ -1,4 +1,4 @@
-"""TFLite Micro's own headers for type checks, from packages: xmos-ai-tools has them, the tensorflow wheel gemmlowp's."""
+"""TFLite Micro's own headers for type checks, from packages: xmos-ai-tools has them, tensorflow gemmlowp's."""
 
 from __future__ import annotations
 
