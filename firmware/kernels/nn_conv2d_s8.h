@@ -18,46 +18,67 @@ typedef struct {
     NN_ROM int8_t *shift;                    /* [output channels], [-31, 30] */
 } nn_conv2d_t;
 
-/* Taps of one kernel row side by side are side by side in memory too, unless they are dilated. */
-static inline int32_t nn_conv2d_row(NN_ROM nn_conv2d_t *p, const int8_t *row, NN_ROM int8_t *weights, int32_t x_origin,
-                                    nn_taps_t taps)
+/* Where the window of one output place lies over the input. */
+typedef struct {
+    int32_t y, x; /* of tap (0, 0); may lie outside */
+    nn_taps_t rows, columns;
+} nn_conv2d_window_t;
+
+/* Adds to sums[4] what one kernel row contributes to four neighbouring channels, or to sums[0] for one channel.
+ * Taps side by side are side by side in memory too, unless they are dilated. */
+static inline void nn_conv2d_row(NN_ROM nn_conv2d_t *p, const int8_t *row, NN_ROM int8_t *weights,
+                                 nn_conv2d_window_t at, int32_t filter, int32_t *sums, int8_t four)
 {
     int32_t channels = p->input.channels;
-    if (p->dilation.width == 1) {
-        return taps.last <= taps.first
-                   ? 0
-                   : nn_dot_s8(row + (x_origin + taps.first) * channels, weights + taps.first * channels,
-                               (taps.last - taps.first) * channels, p->input_offset);
+    int32_t taps = p->dilation.width == 1 ? at.columns.last - at.columns.first : 1;
+    for (int32_t tap = at.columns.first; tap < at.columns.last; tap += taps) {
+        const int8_t *x = row + (at.x + tap * p->dilation.width) * channels;
+        if (four) {
+            nn_dot4_s8(x, weights + tap * channels, filter, taps * channels, p->input_offset, sums);
+        } else {
+            sums[0] += nn_dot_s8(x, weights + tap * channels, taps * channels, p->input_offset);
+        }
     }
-    int32_t sum = 0;
-    for (int32_t tap = taps.first; tap < taps.last; tap++) {
-        sum += nn_dot_s8(row + (x_origin + tap * p->dilation.width) * channels, weights + tap * channels, channels,
-                         p->input_offset);
+}
+
+/* The outputs of one place for channels channel .. channel + 3, or for one channel. */
+static inline void nn_conv2d_channels(NN_ROM nn_conv2d_t *p, const int8_t *input, int8_t *output, nn_conv2d_window_t at,
+                                      int32_t channel, int8_t four)
+{
+    int32_t input_row = (int32_t)p->input.width * p->input.channels;
+    int32_t kernel_row = (int32_t)p->kernel.width * p->input.channels;
+    int32_t filter = p->kernel.height * kernel_row;
+    int32_t sums[4] = {p->bias[channel]};
+    for (int8_t i = 1; four && i < 4; i++) {
+        sums[i] = p->bias[channel + i];
     }
-    return sum;
+    for (int32_t tap = at.rows.first; tap < at.rows.last; tap++) {
+        nn_conv2d_row(p, input + (at.y + tap * p->dilation.height) * input_row,
+                      p->weights + channel * filter + tap * kernel_row, at, filter, sums, four);
+    }
+    for (int8_t i = 0; i < (four ? 4 : 1); i++) {
+        int32_t sum = nn_requantize(sums[i], p->multiplier[channel + i], p->shift[channel + i]) + p->output_offset;
+        output[channel + i] = nn_clamp_s8(sum, p->min, p->max);
+    }
 }
 
 static void nn_conv2d_s8(NN_ROM nn_conv2d_t *p, const int8_t *input, int8_t *output)
 {
-    int32_t input_row = (int32_t)p->input.width * p->input.channels;
-    int32_t kernel_row = (int32_t)p->kernel.width * p->input.channels;
+    nn_conv2d_window_t at;
     for (int32_t y = 0; y < p->output.height; y++) {
-        int32_t y_origin = y * p->stride.height - p->pad.height;
-        nn_taps_t rows = nn_taps_inside(y_origin, p->input.height, p->kernel.height, p->dilation.height);
+        at.y = y * p->stride.height - p->pad.height;
+        at.rows = nn_taps_inside(at.y, p->input.height, p->kernel.height, p->dilation.height);
         for (int32_t x = 0; x < p->output.width; x++) {
-            int32_t x_origin = x * p->stride.width - p->pad.width;
-            nn_taps_t taps = nn_taps_inside(x_origin, p->input.width, p->kernel.width, p->dilation.width);
-            NN_ROM int8_t *filter = p->weights;
-            for (int32_t channel = 0; channel < p->output.channels; channel++) {
-                int32_t sum = p->bias[channel];
-                for (int32_t tap = rows.first; tap < rows.last; tap++) {
-                    sum += nn_conv2d_row(p, input + (y_origin + tap * p->dilation.height) * input_row,
-                                         filter + tap * kernel_row, x_origin, taps);
-                }
-                sum = nn_requantize(sum, p->multiplier[channel], p->shift[channel]) + p->output_offset;
-                *output++ = nn_clamp_s8(sum, p->min, p->max);
-                filter += p->kernel.height * kernel_row;
+            at.x = x * p->stride.width - p->pad.width;
+            at.columns = nn_taps_inside(at.x, p->input.width, p->kernel.width, p->dilation.width);
+            int32_t channel = 0;
+            for (; channel + 4 <= p->output.channels; channel += 4) {
+                nn_conv2d_channels(p, input, output, at, channel, 1);
             }
+            for (; channel < p->output.channels; channel++) {
+                nn_conv2d_channels(p, input, output, at, channel, 0);
+            }
+            output += p->output.channels;
         }
     }
 }

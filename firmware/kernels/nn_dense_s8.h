@@ -18,18 +18,33 @@ typedef struct {
     NN_ROM int8_t *shift;       /* [outputs] or [1], [-31, 30] */
 } nn_dense_t;
 
+static inline int8_t nn_dense_output(NN_ROM nn_dense_t *p, int32_t sum, int32_t output)
+{
+    int32_t channel = p->per_channel ? output : 0;
+    sum = nn_requantize(sum, p->multiplier[channel], p->shift[channel]) + p->output_offset;
+    return nn_clamp_s8(sum, p->min, p->max);
+}
+
 static void nn_dense_s8(NN_ROM nn_dense_t *p, const int8_t *input, int8_t *output)
 {
     for (int32_t row = 0; row < p->rows; row++) {
         NN_ROM int8_t *weights = p->weights;
-        for (int32_t i = 0; i < p->outputs; i++) {
-            int32_t channel = p->per_channel ? i : 0;
+        int32_t i = 0;
+        for (; i + 4 <= p->outputs; i += 4) {
+            int32_t sums[4] = {p->bias[i], p->bias[i + 1], p->bias[i + 2], p->bias[i + 3]};
+            nn_dot4_s8(input, weights, p->inputs, p->inputs, p->input_offset, sums);
+            for (int8_t j = 0; j < 4; j++) {
+                output[i + j] = nn_dense_output(p, sums[j], i + j);
+            }
+            weights += (int32_t)4 * p->inputs;
+        }
+        for (; i < p->outputs; i++) {
             int32_t sum = p->bias[i] + nn_dot_s8(input, weights, p->inputs, p->input_offset);
-            sum = nn_requantize(sum, p->multiplier[channel], p->shift[channel]) + p->output_offset;
-            *output++ = nn_clamp_s8(sum, p->min, p->max);
+            output[i] = nn_dense_output(p, sum, i);
             weights += p->inputs;
         }
         input += p->inputs;
+        output += p->outputs;
     }
 }
 

@@ -22,13 +22,15 @@ static inline int32_t nn_divide_by_power(int32_t x, int32_t exponent)
     return (x >> exponent) + ((x & mask) > threshold ? 1 : 0);
 }
 
-/* x * multiplier / 2^31 * 2^shift, rounded twice as TFLite does. shift: [-31, 30]; the left shift wraps. */
+/* x * multiplier / 2^31 * 2^shift, rounded twice as TFLite does. multiplier: [0, 2^31), so the product never saturates;
+ * shift: [-31, 30]; the left shift wraps. */
 static inline int32_t nn_requantize(int32_t x, int32_t multiplier, int32_t shift)
 {
     int32_t left = shift > 0 ? shift : 0;
     int32_t right = shift > 0 ? 0 : -shift;
     int32_t shifted = (int32_t)((uint32_t)x << left);
-    return nn_divide_by_power(nn_doubling_high_mul(shifted, multiplier), right);
+    int32_t high = (int32_t)(((int64_t)shifted * multiplier + ((int64_t)1 << 30)) >> 31);
+    return nn_divide_by_power(high, right);
 }
 
 /* x * 2^exponent, saturated. exponent: [1, 30] */
