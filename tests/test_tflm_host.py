@@ -21,14 +21,13 @@ from pipeline.tflm_host import Interpreter, Session, info_body
 from pipeline.wire import Frame
 
 MODELS = ("rehab", "bearing")
-# Every board with an emulator; the labwired ones are too slow for all windows, and rehab does not fit the uno.
+# Every board with an emulator of its own; labwired is too slow for all windows, and rehab does not fit the uno.
 RUNS = [
     (name, board)
     for name in MODELS
     for board in board_names()
     if load_board(board).emulator
-    and "labwired" not in board
-    and board != "tflm-host"
+    and not board.endswith(("-labwired", "-usb", "tflm-host"))
     and (name, board) != ("rehab", "uno")
 ]
 
