@@ -52,6 +52,7 @@ class Finished:
     folder: Path
     outcome: Outcome
     built: Built
+    info: Info
     problem: Problem | None
 
     @property
@@ -83,7 +84,7 @@ def check(ask: Ask) -> Finished:
             raise
         outcome.stopped, outcome.reason = PARTIAL, "interrupted"
     report = facts.describe(model, info, outcome, port.name, emulated)
-    return Finished(report, folder, outcome, model, problem)
+    return Finished(report, folder, outcome, model, info, problem)
 
 
 @contextmanager

@@ -36,9 +36,14 @@ class Built:
 
 
 def load(name: str, board: str, runtime: str) -> Built:
-    """Read and check the files; a Problem names the command that makes what is missing."""
-    folder, parent = files.firmware_dir(name, board, runtime), files.build_dir(name)
+    """Read and check the files of a build; a Problem names the command that makes what is missing."""
     made_by = f"make model name={name} board={board}" + (f" runtime={runtime}" if runtime != "compiled" else "")
+    parent, folder = files.build_dir(name), files.firmware_dir(name, board, runtime)
+    return read(name, load_board(board), runtime, parent, folder, made_by)
+
+
+def read(name: str, board: Board, runtime: str, parent: Path, folder: Path, made_by: str) -> Built:
+    """Read and check the files of a model in `parent` and of a firmware in `folder`."""
     quantize = files.read_json(parent / "quantize.json", made_by)
     plan, size = (files.read_json(folder / file, made_by) for file in ("plan.json", "size.json"))
     reference = files.read_arrays(parent / "reference.npz", made_by)
@@ -46,7 +51,7 @@ def load(name: str, board: str, runtime: str) -> Built:
     if plan["model_id"] != quantize["model_id"]:
         what = f"was made of model {plan['model_id'][:8]}, quantize.json is of {quantize['model_id'][:8]}"
         raise Problem(folder / "plan.json", what, f"run: {made_by}")
-    return Built(name, load_board(board), runtime, folder, quantize, plan, size, reference)
+    return Built(name, board, runtime, folder, quantize, plan, size, reference)
 
 
 def firmwares(name: str | None, board: str, runtime: str) -> list[str]:

@@ -20,9 +20,12 @@ from pipeline.problem import Problem, did_you_mean
 
 
 def project_root() -> Path:
-    """The project: the nearest folder upwards that holds boards/ and models/, else the one this package lies in."""
+    """The project: the nearest folder upwards that holds boards/ and models/, else the one this package lies in.
+
+    On a bench that only checks boards, build/ instead of models/ is enough.
+    """
     for folder in (Path.cwd(), *Path.cwd().parents, Path(__file__).resolve().parents[1]):
-        if (folder / "boards").is_dir() and (folder / "models").is_dir():
+        if (folder / "boards").is_dir() and any((folder / name).is_dir() for name in ("models", "build")):
             return folder
     raise Problem(Path.cwd(), "is not inside the project", "run it in the folder that holds boards/ and models/")
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import files, metrics, words
+from pipeline import evidence, files, metrics, words
 from pipeline.bench import Finished
 
 if TYPE_CHECKING:
@@ -19,13 +19,14 @@ RUNGS = ("float", "pruned", "int8", "device")
 
 
 def write(finished: Finished) -> None:
-    """Write every form of the report beside each other."""
+    """Write every form of the report beside each other, and the evidence."""
     outcome = finished.outcome
     arrays = {key: getattr(outcome, key) for key in ("asked", "outputs", "ticks", "answered")}
     files.write_arrays(finished.folder / "outputs.npz", arrays)
     files.write_json(finished.folder / "report.json", finished.report)
     files.write_text(finished.folder / "report.xml", as_junit(finished.report))
     files.write_text(finished.folder / "report.html", as_html(finished))
+    evidence.write(finished.folder, finished.built, finished.info, outcome, finished.report)
 
 
 def as_json(report: Facts) -> str:
@@ -54,7 +55,9 @@ def as_text(report: Facts, folder: Path) -> str:
             console.print(Padding(_metrics_table(report), (0, 0, 1, 2), expand=False))
         for reason in report["reasons"]:
             console.print(f"  - {reason}", style="red", markup=False)
-        console.print(f"  {'report':<11}{_shown(folder / 'report.html')}\n", markup=False)
+        console.print(f"  {'report':<11}{_shown(folder / 'report.html')}", markup=False)
+        proof = f"{_shown(folder / 'evidence')} ({evidence.digest(folder / 'evidence')[:16]})"
+        console.print(f"  {'evidence':<11}{proof}\n", markup=False)
     return "\n".join(row.rstrip() for row in captured.get().split("\n"))
 
 

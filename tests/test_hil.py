@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -131,7 +132,7 @@ def test_json_is_the_report(build: FakeBuild, capsys: pytest.CaptureFixture[str]
     assert printed == (tmp_path / "elsewhere" / "report.json").read_text()
     assert not (build.folder / "report.json").exists()
     names = sorted(path.name for path in (tmp_path / "elsewhere").iterdir())
-    assert names == ["outputs.npz", "report.html", "report.json", "report.xml"]
+    assert names == ["evidence", "outputs.npz", "report.html", "report.json", "report.xml"]
 
 
 def test_refuses_firmware_of_another_model(build: FakeBuild) -> None:
@@ -292,6 +293,15 @@ def test_instructions_are_never_time(build: FakeBuild, capsys: pytest.CaptureFix
     shown = capsys.readouterr().out
     assert "instructions, emulated" in shown and " ms" not in shown
     assert " ms<" not in (build.folder / "report.html").read_text()
+
+
+def test_a_bench_without_models_and_firmware_sources_checks_boards(build: FakeBuild) -> None:
+    for folder in ("models", "firmware"):
+        shutil.rmtree(build.root / folder)
+    with build.device() as fake:
+        code, report = run(build, fake)
+        assert (code, report["verdict"]) == (0, "pass")
+        assert hil.main(["--port", fake.path, "--board", "host", "--name", "demo"]) == 0
 
 
 def test_several_models_for_a_board_must_be_told_apart(build: FakeBuild, tmp_path: Path) -> None:
