@@ -108,7 +108,7 @@ def test_broken_long_and_unknown_frames_are_refused_and_the_next_is_served(line:
         (bytes(broken), 1),
         (frame(RUN, 2, bytes(3000)), 2),
         (frame(0x33, 3, b""), 3),
-        (b"x" * 99 + b"\0", 2),
+        (b"\xf0" * 99 + b"\0", 2),  # no text, and so no command of another protocol
     ):
         kind, _, body = line.ask(raw)
         assert (kind, body[0], body[1]) == (ERROR, 0, code)
