@@ -148,7 +148,7 @@ def computed(graph: Graph) -> tuple[Size, int]:
         for i, steps in lives.items() if steps
     ]  # fmt: skip
     packed = arena_size(buffers, pack(buffers))
-    channels = sum(weights.shape[0] + weights.shape[-1] for _, weights in _weights(graph))
+    channels = sum(_channels(node, weights) for node, weights in _weights(graph))
     persistent = 24 * len(graph.tensors) + (64 + 192) * len(graph.nodes) + 8 * channels + 2048
     scratch = max((_scratch(graph, node) for node in graph.nodes), default=0)
     planning = 96 * len(graph.tensors) + 512
@@ -160,6 +160,13 @@ def _weights(graph: Graph) -> list[tuple[Node, Tensor]]:
     """Operators with weights, and those."""
     weighted = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
     return [(node, graph.input(node, 1)) for node in graph.nodes if node.op in weighted]
+
+
+def _channels(node: Node, weights: Tensor) -> int:
+    """How many multipliers a kernel keeps: one for each output channel, in a dense layer only where it has several."""
+    if node.op == "FULLY_CONNECTED":
+        return len(weights.quant.scale) if weights.quant and len(weights.quant.scale) > 1 else 0
+    return weights.shape[-1] if node.op == "DEPTHWISE_CONV_2D" else weights.shape[0]
 
 
 def _scratch(graph: Graph, node: Node) -> int:
