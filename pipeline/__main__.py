@@ -9,16 +9,20 @@ import sys
 from pipeline.build import firmware
 from pipeline.problem import run
 from pipeline.progress import say
+from pipeline.spec import is_ready
 
 
 def line(name: str, board: str, runtime: str) -> list[list[str]]:
     """The stages in order, as the words after `python -m`: each a process, for TensorFlow stays out of later ones."""
     target = ["--board", board, "--runtime", runtime]
-    return [
+    trained = [
         ["pipeline.windows", name],
         ["pipeline.train", name],
         ["pipeline.prune", name],
         ["pipeline.quantize", name],
+    ]
+    return [
+        *([["pipeline.ready", name]] if is_ready(name) else trained),
         ["pipeline.generate", name, *target],
         ["pipeline.build", name, *target],
         ["pipeline.hil", "--name", name, *target],

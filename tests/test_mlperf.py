@@ -11,10 +11,15 @@ from pathlib import Path
 
 import echo
 import pytest
+import serial
 from echo import ERROR, HELLO, INFO, RESULT, RUN, frame
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_session import CRC, UNKNOWN_SEQ, WINDOW, compile_device, error
+
+from pipeline import build
+from pipeline.board import load_board
+from pipeline.emulator import emulate
 
 READY = "m-ready"
 
@@ -161,12 +166,13 @@ def test_text_that_is_no_command_is_a_broken_frame(device: Path) -> None:
     assert error(echo.parse(answer))[:3] == (UNKNOWN_SEQ, 0, CRC)
 
 
-def test_an_input_quantized_from_unsigned_bytes_is_loaded_as_them(tmp_path: Path) -> None:
+def test_the_benchmarks_models_of_images_are_loaded_as_unsigned_bytes(tmp_path: Path) -> None:
     runtime = tmp_path / "runtime.c"
     text = (echo.FIXTURES / "echo_runtime" / "runtime.c").read_text()
-    runtime.write_text(text.replace(".zero_point = -1}", ".zero_point = -128}"))
+    runtime.write_text(text.replace('.name = "echo"', '.name = "ic"'))
     device = compile_device(tmp_path, "-DWITH_MLPERF", runtime=runtime)
     pixels = bytes(range(232, 256))
+    assert say(device, "profile")[1] == "m-model-[ic01]"
     lines = say(device, *load(pixels), "db print", "infer 1 0")
     assert lines[2] == "m-buffer-e8-e9-ea-eb-ec-ed-ee-ef"
     assert results(lines[-1])[0] == 0.25 * (~(232 - 128) - 2)
@@ -251,3 +257,51 @@ def test_a_scale_in_2_to_the_minus_24(numbers: Path) -> None:
     drawn = [scale for scale in scales(300) if scale < 100]
     made = ask(numbers, [f"q {bits(scale)}" for scale in drawn])
     assert [int(text) for text in made] == [int(Fraction(scale) * 2**24 + Fraction(1, 2)) for scale in drawn]
+
+
+class Client:
+    """A client of the benchmark's protocol on a serial port, as its official runner is one."""
+
+    def __init__(self, path: str) -> None:
+        self.port = serial.Serial(path, 115200, timeout=30)
+
+    def ask(self, command: str) -> list[str]:
+        """The lines of one answer, without its m-ready."""
+        self.port.write(f"{command}%".encode())
+        answer = self.port.read_until(b"m-ready\r\n")
+        assert answer.endswith(b"m-ready\r\n"), answer
+        return answer.decode("ascii").split("\r\n")[:-2]
+
+    def infer(self, window: bytes, count: int) -> tuple[int, list[float]]:
+        """Microseconds of `count` runs of a window, and its results."""
+        for command in load(window):
+            self.ask(command)
+        *_, start, end, done, found = self.ask(f"infer {count} 1")
+        assert done == "m-infer-done"
+        return int(end.removeprefix("m-lap-us-")) - int(start.removeprefix("m-lap-us-")), results(found)
+
+
+@pytest.mark.parametrize("name", ["host", "cortex-m4", "esp32"])
+def test_a_client_drives_the_board_between_two_runs_of_the_harness(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = echo.make_project(tmp_path, name)
+    monkeypatch.chdir(tmp_path)
+    board = load_board(name)
+    assert build.main(["echo", "--board", name, "--runtime", "echo"]) == 0
+    with emulate(board, folder) as path:
+        line = echo.Line(path)
+        assert line.ask(b"\0" + frame(HELLO, 3, b"\1"))[0] == INFO
+        client = Client(path)
+        assert client.ask("name") == [f"m-name-dut-[{name}]"]
+        assert client.ask("profile")[1] == "m-model-[echo]"
+        laps = []
+        for count in (20, 2000):
+            time, found = client.infer(WINDOW, count)
+            assert found[:14] == [0.25 * (~value - 2) for value in WINDOW[:14]]
+            laps.append(time)
+        assert laps[1] > laps[0]
+        assert client.ask("db load 24") == ["m-[Expecting 24 bytes]"]
+        assert client.ask("db 0102") == []
+        assert client.ask("infer 1 0") == ["e-[2 of 24 bytes are loaded]"]
+        assert line.ask(frame(RUN, 4, WINDOW))[:2] == (RESULT, 4)
