@@ -61,7 +61,7 @@ def test_an_unknown_board_names_the_nearest(project: Path) -> None:
 def test_a_file_that_is_not_toml_names_the_line(project: Path) -> None:
     edit(project, 'chip = "ESP32"', "chip = ESP32")
     assert said()[0].startswith("error: boards/esp32.toml: is not TOML: ")
-    assert "line 2" in said()[0]
+    assert "line 3" in said()[0]
 
 
 def test_all_problems_of_a_file_are_said_at_once_with_near_names(project: Path) -> None:
