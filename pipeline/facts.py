@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import numpy as np
+
 from pipeline import paired, sample, verdict
 from pipeline.board import Board
 from pipeline.built import Built
@@ -19,7 +21,7 @@ def describe(model: Built, info: Info, outcome: Outcome, port: str, emulated: bo
     scores = verdict.score(model, outcome)
     timing = verdict.clock(outcome, counted(board, info, emulated))
     total = len(model.reference["inputs"])
-    whole = bool(outcome.answered.all()) and len(outcome.asked) == total
+    whole = bool(outcome.answered.all()) and len(np.unique(outcome.asked)) == total
     checks = verdict.limits(model, scores, timing, whole)
     if outcome.sure and outcome.sure.decided and scores["device"]:
         checks.append(verdict.sure_limit(outcome.sure, scores["device"]))
@@ -27,7 +29,8 @@ def describe(model: Built, info: Info, outcome: Outcome, port: str, emulated: bo
     if outcome.layers and windows["failed"]:
         reasons.append(outcome.layers["words"])
     size = {key: model.size[key] for key in ("flash", "ram", "arena", "weights", "code")}
-    part = sample.words(total, int(outcome.answered.sum()), windows["failed"], outcome.seed)
+    run = int(outcome.answered.sum())
+    part = sample.words(total, run, windows["failed"], outcome.seed) if 0 < run < total else None
     return {
         "verdict": result,
         "reasons": reasons,
@@ -40,11 +43,11 @@ def describe(model: Built, info: Info, outcome: Outcome, port: str, emulated: bo
         "port": port,
         "task": model.quantize["task"],
         "whole_test_split": whole,
-        "sample": None if whole or not outcome.answered.any() else part,
+        "sample": part,
         "until_sure": sample.sure(outcome.sure, whole) if outcome.sure else None,
         "windows": windows,
         "metrics": scores,
-        "statistics": paired.statistics(model, outcome, scores["device"]),
+        "statistics": paired.statistics(model, outcome.once(), scores["device"]),
         "clock": timing,
         "layers": outcome.layers,
         "size": size,
@@ -52,6 +55,7 @@ def describe(model: Built, info: Info, outcome: Outcome, port: str, emulated: bo
         "memory": {"flash": board.flash_bytes, "ram": board.ram_bytes, "arena": board.arena_bytes},
         "sparsity": model.quantize["sparsity"],
         "link": outcome.link,
+        "boards": outcome.boards,
         "device": dataclasses.asdict(info),
         "compiler": model.size["compiler"],
     }

@@ -20,9 +20,11 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--port",
         metavar="P",
+        action="append",
         help="the device: /dev/ttyUSB0, exec:COMMAND (talks over its stdin and stdout), pty:COMMAND (prints its pty), "
-        "socket://HOST:PORT or rfc2217://HOST:PORT",
+        "socket://HOST:PORT or rfc2217://HOST:PORT; again for each of several identical boards",
     )
+    options.add_argument("--each", action="store_true", help="every window on each of several boards, not split")
     options.add_argument("--board", metavar="B", help="boards/B.toml; without --port its emulator is used")
     options.add_argument("--name", metavar="N", help="the model, build/N (default: what the device says)")
     options.add_argument("--runtime", metavar="R", help="the runtime, build/N/B-R (default: what the device says)")
@@ -47,15 +49,20 @@ def main(argv: list[str]) -> int:
     as_json, self_test = options.pop("json"), options.pop("self_test")
     faults, seed = options.pop("faults"), options["seed"]
     options["seed"] = seed or 0
+    several, each = options["port"] or [None], options.pop("each")
+    options["port"] = several[0]
+    if len(set(several)) < len(several):
+        raise Problem("--port", f"{several[0]} is named twice", "name each board once")
     if options["windows"] is not None and options["windows"] < 1:
         raise Problem("--windows", f"{options['windows']} windows cannot be run", "at least 1")
     if self_test:
         from pipeline import bench, selftest
 
         return selftest.run(bench.Ask(**options), faults, seed, as_json)
-    from pipeline import bench, report  # after --help and mistakes in the call, for these take their time
+    from pipeline import bench, fleet, report  # after --help and mistakes in the call, for these take their time
 
-    finished = bench.check(bench.Ask(**options))
+    ask = bench.Ask(**options)
+    finished = bench.check(ask) if len(several) == 1 else fleet.check(ask, several, each)
     report.write(finished)
     if finished.outcome.answered.all():
         (finished.folder / bench.JOURNAL).unlink(missing_ok=True)

@@ -37,6 +37,7 @@ class Outcome:
     link: Facts = field(default_factory=dict)
     seed: int = 0  # of the choice of windows
     sure: Sequential | None = None  # the test of --until-sure
+    boards: list[Facts] | None = None  # of several boards, what each did
     resumed: int = 0  # answers taken from the journal of an unfinished run
 
     def take(self, index: int, ticks: int, output: bytes) -> None:
@@ -49,6 +50,12 @@ class Outcome:
         here = self.answered
         self.asked, self.outputs, self.ticks = self.asked[here], self.outputs[here], self.ticks[here]
         self.answered = here[here]
+
+    def once(self) -> Outcome:
+        """The answered windows, each once though several boards ran it."""
+        here = np.flatnonzero(self.answered)
+        first = here[np.unique(self.asked[here], return_index=True)[1]]
+        return Outcome(self.asked[first], self.outputs[first], self.ticks[first], self.answered[first])
 
     @classmethod
     def of(cls, asked: NDArray[np.int64], output_shape: tuple[int, ...]) -> Outcome:

@@ -27,6 +27,7 @@ def rows(report: Facts) -> list[tuple[str, str]]:
         ("RAM", f"{_of(size['ram'], most['ram'])}; arena {_of(size['arena'], most['arena'])}"),
         ("limits", limits(report["limits"])),
         ("line", line(report)),
+        *boards(report["boards"] or []),
         *([("layers", layers(report["layers"]))] if report["layers"] else []),
     ]
 
@@ -112,6 +113,18 @@ def line(report: Facts) -> str:
     counts = ", ".join(f"{link[key]} {what}" for key, what in troubles.items() if link[key]) or "no byte lost"
     text = f"{report['port']}: {link['windows_per_second']:g} windows/s in {link['seconds']:.1f} s, {counts}"
     return f"{text}; {link['resumed']} answers of an unfinished run" if link["resumed"] else text
+
+
+def boards(columns: list[Facts]) -> list[tuple[str, str]]:
+    """A line for each of several boards."""
+    said = []
+    for number, board in enumerate(columns, 1):
+        speed = f"median {board['median_ticks']:,.0f} ticks, " if board["median_ticks"] else ""
+        text = (
+            f"{board['port']}: {board['equal']} of {board['windows']} equal, {speed}{board['windows_per_second']:g}/s"
+        )
+        said.append((f"board {number}", text + (f"; ended: {board['ended']}" if board["ended"] else "")))
+    return said
 
 
 def layers(facts: Facts) -> str:
