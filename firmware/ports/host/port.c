@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CREDITS = 4 /* a pty holds 4 KB for us, and the rest waits in the host's write() */ };
+enum { CREDITS = 16 /* a pty holds 4 KB for us, and the rest waits in the host's write(); session.c gives fewer */ };
 
 static int line = -1; /* our side of the pty */
 

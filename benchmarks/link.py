@@ -1,0 +1,166 @@
+"""How near the harness comes to what a line and a chip allow: real firmware on this machine behind a throttled pty.
+
+    python benchmarks/link.py                  # run time over max(line time, inference time), and the harness's CPU
+    python benchmarks/link.py --memory 1000000 # resident memory over a million windows that are streamed from disk
+
+Line time is that of the frames' bytes (a window, 7 bytes of head and CRC, COBS), 10 bits each, the slower direction.
+Inference time is what the device measured: on a busy machine it sleeps a little longer than it was told to.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+HERE = Path(__file__).resolve().parent / "link"
+sys.path.insert(0, str(ROOT))
+
+from pipeline import journal, wire  # noqa: E402
+from pipeline.device import Device  # noqa: E402
+from pipeline.transport import connect  # noqa: E402
+
+BAUDS = (115_200, 921_600, 2_000_000)
+SIZES = (128, 768, 4096)
+RATIOS = (0.5, 1.0, 2.0)  # inference time over line time
+OUTPUT = 8
+MOST_RATIO, MOST_CPU = 1.05, 0.25
+
+
+def compile_all(folder: Path, size: int) -> tuple[Path, Path]:
+    """The firmware for windows of `size` bytes, and the throttle."""
+    firmware, throttle = folder / f"firmware{size}", folder / "throttle"
+    core, port = (ROOT / "firmware" / part for part in ("core", "ports/host"))
+    model = [f"-DMODEL_INPUT_BYTES={size}", f"-DMODEL_OUTPUT_BYTES={OUTPUT}", "-DBOARD_ARENA_BYTES=64"]
+    model += ['-DBOARD_NAME="host"', '-DKERNEL_BUILD="none"', "-DSESSION_ANSWERS=16"]
+    model += [f"-I{ROOT / 'tests' / 'fixtures' / 'echo_model'}"]
+    sources = [*core.glob("*.c"), HERE / "runtime.c", port / "port.c"]
+    gcc = ["gcc", "-O2", "-std=gnu11", f"-I{core}", f"-I{ROOT / 'firmware' / 'kernels'}"]
+    subprocess.run([*gcc, *model, *map(str, sources), "-o", str(firmware)], check=True)
+    subprocess.run([*gcc, str(HERE / "throttle.c"), "-o", str(throttle)], check=True)
+    return firmware, throttle
+
+
+@contextmanager
+def running(*words: str, **environment: str) -> Iterator[str]:
+    """A program that prints `pty: PATH` and ends with its stdin; yields the path."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True, env={**os.environ, **environment}) as process:
+        try:
+            assert process.stdout
+            yield process.stdout.readline().split()[1]
+        finally:
+            process.kill()
+
+
+def frame_seconds(size: int, baud: int) -> float:
+    """Seconds that one window and its answer keep the slower direction of the line busy."""
+    there = len(wire.encode(wire.Frame(wire.RUN, 1, bytes([1]) * size)))
+    back = len(wire.encode(wire.Frame(wire.RESULT, 1, bytes([1]) * (8 + OUTPUT))))
+    return max(there, back) * 10 / baud
+
+
+def measure(programs: tuple[Path, Path], size: int, baud: int, ratio: float, seconds: float) -> dict[str, Any]:
+    """One run of about `seconds` at its bound."""
+    line_seconds = frame_seconds(size, baud)
+    inference = line_seconds * ratio
+    count = max(60, int(seconds / max(line_seconds, inference)))
+    windows = np.random.default_rng(1).integers(0, 256, (count, size), dtype=np.uint8)
+    with (
+        running(str(programs[0]), INFERENCE_US=str(round(inference * 1e6))) as pty,
+        running(str(programs[1]), pty, str(baud)) as path,
+    ):
+        device = Device(connect(path))
+        device.hello()
+        began, cpu = time.monotonic(), time.process_time()
+        answers = list(device.run(window.tobytes() for window in windows))
+        took, used = time.monotonic() - began, time.process_time() - cpu
+        device.close()
+    right = all(each.output == bytes(~windows[each.index, :OUTPUT]) for each in answers)
+    bound = max(count * line_seconds, sum(each.ticks for each in answers) / 1e6)
+    return {
+        "baud": baud, "window": size, "inference_over_line": ratio, "windows": count, "seconds": round(took, 3),
+        "bound": round(bound, 3), "ratio": round(took / bound, 4), "cpu": round(used / took, 4),
+        "retries": device.stats.retries, "right": right and len(answers) == count,
+    }  # fmt: skip
+
+
+def speed(seconds: float, sizes: tuple[int, ...]) -> list[dict[str, Any]]:
+    """All rates and ratios."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for size in sizes:
+            programs = compile_all(Path(folder), size)
+            rows += [measure(programs, size, baud, ratio, seconds) for baud in BAUDS for ratio in RATIOS]
+    return rows
+
+
+def resident() -> int:
+    """Bytes of this process in memory, files that are mapped not counted."""
+    fields = Path("/proc/self/status").read_text().split()
+    return 1024 * int(fields[fields.index("RssAnon:") + 1])
+
+
+def memory(count: int, size: int = 128) -> list[dict[str, Any]]:
+    """Memory at every tenth of `count` windows: read from a file, answered, written to a journal."""
+    marks = []
+    with tempfile.TemporaryDirectory() as folder:
+        programs = compile_all(Path(folder), size)
+        shape = (count, size)
+        data = np.memmap(Path(folder) / "windows", np.uint8, "w+", shape=shape)
+        for start in range(0, count, 100_000):
+            part = data[start : start + 100_000]
+            part[:] = np.random.default_rng(start).integers(0, 256, part.shape, dtype=np.uint8)
+        data.flush()
+        with running(str(programs[0])) as pty, journal.opened(Path(folder) / "journal") as book:
+            device = Device(connect(pty))
+            device.hello()
+            supply = (data[index].tobytes() for index in range(count))
+            for done, answer in enumerate(device.run(supply), 1):
+                assert answer.output == bytes(~data[answer.index, :OUTPUT])
+                book.note(answer.index, answer.ticks, answer.output)
+                if done % (count // 10) == 0:
+                    marks.append({"windows": done, "bytes": resident()})
+            device.close()
+    return marks
+
+
+def main() -> int:
+    """Exit code 0 when every bound is kept."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement (default: 3)")
+    parser.add_argument("--window", type=int, choices=SIZES, help="only windows of so many bytes")
+    parser.add_argument("--memory", type=int, metavar="N", help="memory over N windows instead")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    rows = (
+        memory(options.memory)
+        if options.memory
+        else speed(options.seconds, (options.window,) if options.window else SIZES)
+    )
+    if options.json:
+        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
+    else:
+        head = list(rows[0])
+        sys.stdout.write("".join(f"| {' | '.join(map(str, line))} |\n" for line in [head, ["---"] * len(head)]))
+        sys.stdout.write("".join(f"| {' | '.join(map(str, row.values()))} |\n" for row in rows))
+    if options.memory:
+        return int(rows[-1]["bytes"] > rows[0]["bytes"] + 4_000_000)
+    slow = [row for row in rows if row["ratio"] > MOST_RATIO or not row["right"]]
+    busy = [row for row in rows if row["baud"] == 921_600 and row["cpu"] > MOST_CPU]
+    return int(bool(slow or busy))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
