@@ -33,7 +33,7 @@ FIRMWARE := $(TRAINED)/$(board)-$(runtime)
 PACKAGES      := python3-venv gcc libc6-dev gcc-arm-none-eabi libnewlib-arm-none-eabi gcc-xtensa-lx106 \
                  picolibc-xtensa-lx106-elf qemu-system-arm qemu-system-misc gcc-avr avr-libc arduino-core-avr \
                  arduino-builder libsimavr-dev libelf-dev gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf
-TEST_PACKAGES := $(PACKAGES) g++ libstdc++-arm-none-eabi-newlib
+TEST_PACKAGES := $(PACKAGES) g++ libstdc++-arm-none-eabi-newlib clang libclang-rt-14-dev
 
 .DELETE_ON_ERROR:
 .PHONY: help demo test model train hil self-test flash sketch idf platformio package boards models lint format lines clean distclean

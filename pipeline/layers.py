@@ -47,6 +47,16 @@ def steps(device: Device, window: bytes) -> list[Step] | None:
         return [Step(*record) for record in wire.parse_layers(_body(device, answer, wire.LAYERS_ANSWER), window)]
 
 
+def stack(device: Device) -> Facts | None:
+    """The stack's size and the most of it that was ever used, in bytes; None where the firmware does not know."""
+    answer = device.ask(wire.STACK, b"", SECONDS)
+    if answer.type == wire.ERROR and wire.parse_error(answer.body).code in UNKNOWN:
+        return None
+    with _as_problem(device):
+        size, used = wire.parse_stack(_body(device, answer, wire.STACK_ANSWER))
+    return {"size": size, "used": used} if size else None
+
+
 def tensor(device: Device, window: bytes, maker: int, when: int) -> bytes:
     """What step `maker` wrote (-1: the window) as it stands behind step `when`, fetched part by part."""
     content, size = b"", 1
@@ -97,10 +107,17 @@ def profile(seen: list[Step], model: Built, ticks_per_unit: float) -> list[Facts
 def look(device: Device, model: Built, index: int, ticks_per_unit: float, why: str) -> Facts | None:
     """Window `index` of the test split step by step. `why`: PROFILE asks for no more, the others for a comparison."""
     window = model.reference["inputs"][index].tobytes()
+    deepest = stack(device)  # first: a look at the layers goes deeper than the model
     seen = steps(device, window)
     if seen is None:
         return None
-    facts: Facts = {"window": index, "steps": profile(seen, model, ticks_per_unit), "first": None, "words": ""}
+    facts: Facts = {
+        "stack": deepest,
+        "window": index,
+        "steps": profile(seen, model, ticks_per_unit),
+        "first": None,
+        "words": "",
+    }
     if why == PROFILE:
         return facts
     expected = reference_tensors(model, index)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from cobs import cobs
 
 PROTOCOL = 1
-HELLO, RUN, LAYERS, TENSOR = 0x01, 0x02, 0x03, 0x04
-INFO, RESULT, LAYERS_ANSWER, TENSOR_ANSWER, ERROR = 0x81, 0x82, 0x83, 0x84, 0x8F
+HELLO, RUN, LAYERS, TENSOR, STACK = 0x01, 0x02, 0x03, 0x04, 0x05
+INFO, RESULT, LAYERS_ANSWER, TENSOR_ANSWER, STACK_ANSWER, ERROR = 0x81, 0x82, 0x83, 0x84, 0x85, 0x8F
 UNTRUSTED_SEQ = 0xFFFF  # the device's answer to a frame whose seq it could not read
 
 CLOCKS = {1: "cycles", 2: "microseconds"}
@@ -145,6 +145,14 @@ def parse_tensor(body: bytes, window: bytes) -> tuple[int, bytes]:
     if len(body) < _SIZE.size:
         raise ValueError(f"answered {len(body)} bytes to TENSOR, at least {_SIZE.size} are needed")
     return int(_SIZE.unpack_from(body)[1]), body[_SIZE.size :]
+
+
+def parse_stack(body: bytes) -> tuple[int, int]:
+    """(bytes of the stack, most that were ever in use)."""
+    if len(body) != _SIZE.size:
+        raise ValueError(f"answered {len(body)} bytes to STACK, {_SIZE.size} are needed")
+    size, used = _SIZE.unpack(body)
+    return int(size), int(used)
 
 
 def _check_input(body: bytes, window: bytes) -> None:

@@ -24,7 +24,7 @@ def rows(report: Facts) -> list[tuple[str, str]]:
         *certainty(report),
         ("latency", latency(report)),
         ("flash", f"{_of(size['flash'], most['flash'])}; {parts}"),
-        ("RAM", f"{_of(size['ram'], most['ram'])}; arena {_of(size['arena'], most['arena'])}"),
+        ("RAM", f"{_of(size['ram'], most['ram'])}; arena {_of(size['arena'], most['arena'])}{stack(report['layers'])}"),
         ("limits", limits(report["limits"])),
         ("line", line(report)),
         *boards(report["boards"] or []),
@@ -125,6 +125,12 @@ def boards(columns: list[Facts]) -> list[tuple[str, str]]:
         )
         said.append((f"board {number}", text + (f"; ended: {board['ended']}" if board["ended"] else "")))
     return said
+
+
+def stack(facts: Facts | None) -> str:
+    """The most of the stack that was used, where the firmware measured it."""
+    deepest = facts.get("stack") if facts else None
+    return f"; stack {_of(deepest['used'], deepest['size'])} at its deepest" if deepest else ""
 
 
 def layers(facts: Facts) -> str:

@@ -117,6 +117,7 @@ class Scripted(FakeDevice):
         ({3: [(0x83, b"CRC!abc")]}, "bytes to LAYERS, which are no whole number of steps"),
         ({4: [(0x84, b"CRC!\4\0\0\0ab"), (0x84, b"CRC!\4\0\0\0")]}, "gave no bytes of a tensor of 4 bytes"),
         ({4: [(0x84, b"CRC!\4")]}, "bytes to TENSOR, at least 8 are needed"),
+        ({5: [(0x85, b"1234")]}, "bytes to STACK, 8 are needed"),
     ],
 )
 def test_answers_that_cannot_be_are_told(bodies: dict[int, list[tuple[int, bytes]]], words: str) -> None:
@@ -127,7 +128,8 @@ def test_answers_that_cannot_be_are_told(bodies: dict[int, list[tuple[int, bytes
         device = Device(connect(fake.path))
         device.hello()
         with pytest.raises(Problem, match=words):
-            layers.steps(device, window) if 3 in bodies else layers.tensor(device, window, 0, 0)
+            ask = {3: layers.steps, 4: lambda *each: layers.tensor(*each, 0, 0), 5: lambda port, _: layers.stack(port)}
+            ask[min(bodies)](device, window)
         device.close()
 
 

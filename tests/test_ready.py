@@ -151,3 +151,4 @@ def test_the_models_of_mlperf_tiny_are_byte_exact_on_a_cortex_m4(name: str, wind
     report = json.loads((ROOT / "build" / name / "cortex-m4-compiled" / "report.json").read_text())
     assert report["windows"]["equal"] == windows
     assert len(report["layers"]["steps"]) == report["device"]["operators"]
+    assert 100 < report["layers"]["stack"]["used"] < report["layers"]["stack"]["size"] == 4096

@@ -15,6 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_session import LENGTH, RUNTIME, SESSION, TYPE, UNKNOWN_SEQ, WINDOW, compile_device, error, run_count, talk
 
+from pipeline import build
+from pipeline.board import load_board
+from pipeline.emulator import emulate
+
 LAYERS, TENSOR, STEP = 0x03, 0x04, 8
 INPUT = 0xFFFF
 COMPLEMENT = bytes(~value & 255 for value in WINDOW)
@@ -111,6 +115,26 @@ def test_firmware_without_layers_does_not_know_them(tmp_path: Path) -> None:
     device = compile_device(tmp_path)
     assert error(talk(device, frame(LAYERS, 7, WINDOW))[0])[2] == TYPE
     assert error(talk(device, tensor(7, 0, 0))[0])[:3] == (UNKNOWN_SEQ, 0, LENGTH)
+
+
+def test_a_stack_without_bounds_is_not_measured(device: Path) -> None:
+    assert talk(device, frame(0x05, 7, b"")) == [(0x85, 7, bytes(8))]
+
+
+@pytest.mark.parametrize("name", ["cortex-m4", "esp32", "esp32c3"])
+def test_the_deepest_use_of_the_stack_is_measured(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = echo.make_project(tmp_path, name)
+    monkeypatch.chdir(tmp_path)
+    board = load_board(name)
+    assert build.main(["echo", "--board", name, "--runtime", "echo"]) == 0
+    with emulate(board, folder) as path:
+        line = echo.Line(path)
+        line.ask(b"\0" + frame(echo.HELLO, 1, b"\1"))
+        before = struct.unpack("<II", line.ask(frame(0x05, 2, b""))[2])
+        line.ask(frame(LAYERS, 3, WINDOW))
+        after = struct.unpack("<II", line.ask(frame(0x05, 4, b""))[2])
+    assert before[0] == after[0] == 4096
+    assert 64 < before[1] <= after[1] < 2048
 
 
 @settings(max_examples=60, deadline=None)

@@ -6,7 +6,14 @@
 
 #include "wire.h"
 
-enum { ANSWER_INFO = 0x81, ANSWER_RESULT = 0x82, ANSWER_LAYERS = 0x83, ANSWER_TENSOR = 0x84, ANSWER_ERROR = 0x8F };
+enum {
+    ANSWER_INFO = 0x81,
+    ANSWER_RESULT = 0x82,
+    ANSWER_LAYERS = 0x83,
+    ANSWER_TENSOR = 0x84,
+    ANSWER_STACK = 0x85,
+    ANSWER_ERROR = 0x8F
+};
 
 typedef enum { REFUSAL = 0, FAULT = 1 } error_kind_t;
 

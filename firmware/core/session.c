@@ -10,6 +10,7 @@
 #include "model.h"
 #include "port.h"
 #include "runtime.h"
+#include "stack.h"
 #include "wire.h"
 
 #ifndef SESSION_ANSWERS
@@ -17,7 +18,7 @@
 #endif
 
 enum { PROTOCOL_VERSION = 1, UNKNOWN_SEQ = 0xFFFF, HEAD_BYTES = 3 /* type and seq */ };
-enum { HELLO = 0x01, RUN = 0x02, LAYERS = 0x03, TENSOR = 0x04 };
+enum { HELLO = 0x01, RUN = 0x02, LAYERS = 0x03, TENSOR = 0x04, STACK = 0x05 };
 enum { CLOCK_PATIENCE = 1000 /* readings of a clock before it is said to stand */ };
 
 typedef struct {
@@ -189,6 +190,18 @@ int8_t *session_spare_output(void)
     return session.answers[session.next].output;
 }
 
+#ifdef WITH_LAYERS
+static void show_stack(uint16_t seq)
+{
+    const stack_use_t stack = stack_look();
+    wire_out_t *out = answer_begin(ANSWER_STACK, seq);
+
+    wire_out_u32(out, stack.size);
+    wire_out_u32(out, stack.used);
+    answer_end();
+}
+#endif
+
 static void serve(const uint8_t *frame, size_t count)
 {
     const uint16_t seq = count < HEAD_BYTES ? (uint16_t)UNKNOWN_SEQ : wire_u16(frame + 1);
@@ -208,6 +221,8 @@ static void serve(const uint8_t *frame, size_t count)
         if (may_run(seq, count - HEAD_BYTES, LONGEST_BODY_BYTES, "TENSOR has a body of one window and 10 bytes")) {
             layers_answer_tensor(seq, frame + HEAD_BYTES, session_spare_output());
         }
+    } else if (frame[0] == STACK) {
+        show_stack(seq);
 #endif
     } else {
         answer_error(seq, REFUSAL, CODE_TYPE, "unknown type of frame");
