@@ -1,0 +1,58 @@
+"""A board to talk to from a notebook or a test: `with live.connect("/dev/ttyUSB0") as device: device.run(window)`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import bench, metrics
+from pipeline.bench import Ask
+from pipeline.built import Built
+from pipeline.device import Device
+from pipeline.problem import Problem
+from pipeline.wire import Info
+
+
+class Live:
+    """A board that runs windows: int8 ones give int8 answers; real ones (standardised) are quantized, and so answered.
+
+    `info` is what the device says of itself, `built` the files of its model, `built.reference` the test split.
+    """
+
+    def __init__(self, device: Device, info: Info, built: Built) -> None:
+        self.info, self.built, self._device = info, built, device
+
+    def run(self, window: NDArray[Any]) -> NDArray[Any]:
+        """The answer [*out] to one window [*shape]."""
+        answer: NDArray[Any] = self.stream([window])[0]
+        return answer
+
+    def stream(self, windows: Iterable[NDArray[Any]]) -> NDArray[Any]:
+        """The answers [n, *out] to windows [n, *shape], as many under way as the device takes."""
+        given = np.stack([np.asarray(window) for window in windows])
+        edges, real = self.built.quantize, np.issubdtype(given.dtype, np.floating)
+        shape = tuple(edges["input"]["shape"])
+        if given.shape[1:] != shape or not (real or given.dtype == np.int8):
+            what = f"takes windows {shape} of int8 or real numbers, these are {given.shape[1:]} of {given.dtype}"
+            raise Problem(f"model {self.built.name}", what)
+        inputs = metrics.quantize(given, edges["input"]) if real else given
+        answers = np.zeros((len(inputs), *edges["output"]["shape"]), np.int8)
+        for answer in self._device.run(window.tobytes() for window in inputs):
+            answers[answer.index].flat = np.frombuffer(answer.output, np.int8)
+        return metrics.dequantize(answers, edges["output"]) if real else answers
+
+
+@contextmanager
+def connect(
+    port: str | None = None, board: str | None = None, name: str | None = None, runtime: str | None = None
+) -> Iterator[Live]:
+    """The board at a port, or without one the emulator of a board; model and runtime are what the device says."""
+    ask = Ask(port=port, board=board, name=name, runtime=runtime)
+    with bench.line(ask) as (line, emulated):
+        device = Device(line)
+        info = device.hello()
+        yield Live(device, info, bench.identify(ask, info, line.name, emulated))
