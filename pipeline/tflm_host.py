@@ -24,8 +24,11 @@ from pipeline.wire import Frame
 CREDITS = 4
 REFUSAL, FAULT = 0, 1
 CODES = {name: code for code, name in wire.ERRORS.items()}
+PART = struct.Struct("<HHIH")  # what TENSOR has behind the window
+NO_STEP = 0xFFFF  # the window itself
 MICROSECONDS = 2  # the protocol's kind of clock
 NO_SEQ = wire.UNTRUSTED_SEQ
+PRESERVED_BYTES = 16 << 20  # of an arena in which no tensor takes another's place
 
 
 class Interpreter:
@@ -37,6 +40,7 @@ class Interpreter:
         except ImportError as error:
             raise Problem("tflite_micro", "is not installed", "pip install tflite-micro", EXIT_TOOL) from error
         self._interpreter = runtime.Interpreter.from_bytes(flatbuffer, arena_size=arena_bytes)
+        self._flatbuffer = flatbuffer
         self._shape = tuple(self._interpreter.get_input_details(0)["shape"])
 
     def run(self, window: bytes) -> bytes:
@@ -44,6 +48,16 @@ class Interpreter:
         self._interpreter.set_input(np.frombuffer(window, np.int8).reshape(self._shape), 0)
         self._interpreter.invoke()
         return bytes(np.asarray(self._interpreter.get_output(0), np.int8).tobytes())
+
+    def tensors(self, window: bytes, indices: Sequence[int]) -> list[bytes]:
+        """Tensors by index as one inference leaves them, in an arena where each keeps a place of its own."""
+        from tflite_micro import runtime
+
+        keep = runtime.InterpreterConfig.kPreserveAllTensors
+        whole = runtime.Interpreter.from_bytes(self._flatbuffer, arena_size=PRESERVED_BYTES, intrepreter_config=keep)
+        whole.set_input(np.frombuffer(window, np.int8).reshape(self._shape), 0)
+        whole.invoke()
+        return [np.asarray(whole.GetTensor(index, 0)["tensor_data"]).tobytes() for index in indices]
 
 
 class Session:
@@ -63,6 +77,8 @@ class Session:
             return self._hello(frame)
         if frame.type == wire.RUN:
             return self._run(frame)
+        if frame.type in (wire.LAYERS, wire.TENSOR):
+            return self._look(frame)
         return _error(frame.seq, REFUSAL, "type", "unknown type of frame")
 
     def _hello(self, frame: Frame) -> Frame:
@@ -91,6 +107,28 @@ class Session:
         ticks = max(1, (time.perf_counter_ns() - start) // 1000)
         self._answers.append((frame.seq, crc, struct.pack("<II", ticks & 0xFFFFFFFF, crc) + output))
         return Frame(wire.RESULT, frame.seq, self._answers[-1][2])
+
+    def _look(self, frame: Frame) -> Frame:
+        """LAYERS and TENSOR from preserved tensors; TFLite Micro's package times no single operator: 0 ticks."""
+        bytes_, extra = self._plan["input"]["bytes"], PART.size if frame.type == wire.TENSOR else 0
+        if not self._greeted:
+            return _error(frame.seq, REFUSAL, "session", "HELLO comes first")
+        if len(frame.body) != bytes_ + extra:
+            return _error(
+                frame.seq, REFUSAL, "length", "LAYERS and TENSOR have a body of one window, and what is asked"
+            )
+        window, outputs = frame.body[:bytes_], [facts["output"] for facts in self._plan["operators"]]
+        made = self._interpreter.tensors(window, outputs)
+        crc = struct.pack("<I", zlib.crc32(window))
+        if frame.type == wire.LAYERS:
+            records = b"".join(struct.pack("<II", 0, zlib.crc32(content)) for content in made)
+            return Frame(wire.LAYERS_ANSWER, frame.seq, crc + records)
+        maker, when, offset, count = PART.unpack(frame.body[bytes_:])
+        if maker != NO_STEP and not maker <= when < len(made):
+            return _error(frame.seq, REFUSAL, "step", "there is no such step")
+        content = window if maker == NO_STEP else made[maker]
+        part = content[offset : offset + count]
+        return Frame(wire.TENSOR_ANSWER, frame.seq, crc + struct.pack("<I", len(content)) + part)
 
 
 def _error(seq: int, kind: int, code: str, text: str) -> Frame:

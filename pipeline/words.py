@@ -135,7 +135,7 @@ def stack(facts: Facts | None) -> str:
 
 def layers(facts: Facts) -> str:
     """Where a wrong window goes wrong, or the three steps that take longest."""
-    longest = sorted(facts["steps"], key=lambda step: -step["share"])[:3]
+    longest = [step for step in sorted(facts["steps"], key=lambda step: -step["share"])[:3] if step["ticks"]]
     each = (f"{step['name']} {100 * step['share']:.3g} %" + _per_mac(step) for step in longest)
     return "; ".join(filter(None, [facts["words"], ", ".join(each)]))
 

@@ -191,3 +191,37 @@ def test_a_result_is_packed_as_the_protocol_says(session: Session) -> None:
     ask(session, wire.HELLO, b"\x01")
     body = ask(session, wire.RUN, b"\x01\x00\x00\x00").body
     assert struct.unpack_from("<I", body, 4)[0] == zlib.crc32(b"\x01\x00\x00\x00")
+
+
+class Keeps(Doubles):
+    """Two operators: tensor 3 is the window doubled, tensor 7 its complement."""
+
+    def tensors(self, window: bytes, indices: Any) -> list[bytes]:
+        made = {3: bytes((2 * value) & 0xFF for value in window), 7: bytes(255 - value for value in window)}
+        return [made[index] for index in indices]
+
+
+def test_it_shows_its_layers_from_preserved_tensors() -> None:
+    session = Session({**PLAN, "operators": [{"output": 3}, {"output": 7}]}, Keeps())
+    window, made = b"\1\2\3\4", [b"\2\4\6\x08", b"\xfe\xfd\xfc\xfb"]
+    assert wire.parse_error(ask(session, wire.LAYERS, window).body).code == "session"
+    ask(session, wire.HELLO, b"\1")
+    answer = ask(session, wire.LAYERS, window)
+    assert wire.parse_layers(answer.body, window) == [(0, zlib.crc32(content)) for content in made]
+    for maker, content in ((0, made[0]), (1, made[1]), (-1, window)):
+        answer = ask(session, wire.TENSOR, wire.ask_tensor(window, maker, 1, 1, 2))
+        assert wire.parse_tensor(answer.body, window) == (4, content[1:3])
+    assert wire.parse_error(ask(session, wire.TENSOR, wire.ask_tensor(window, 2, 2, 0, 9)).body).code == "step"
+    assert wire.parse_error(ask(session, wire.TENSOR, window).body).code == "length"
+
+
+def test_preserved_tensors_are_tflite_runtimes(tmp_path: Path) -> None:
+    from ops.cases_project import cases_of
+
+    from pipeline import oracle
+
+    case = cases_of("CONV_2D")[0]
+    output = case.plan.graph.outputs[0]
+    window = case.windows[0]
+    found = Interpreter(case.content, 100_000).tensors(window.tobytes(), [output])[0]
+    assert found == oracle.tensors(case.content, window[0])[output].tobytes()
