@@ -67,8 +67,8 @@ def test_an_operator_is_one_file_per_language(tmp_path: Path) -> None:
 
 def test_every_command_of_the_readme_is_there() -> None:
     text = (ROOT / "README.md").read_text() + (ROOT / "Makefile").read_text()
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = set(re.findall(r"make ([a-z]+)\b", (ROOT / "README.md").read_text()))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"make ([a-z-]+)\b", (ROOT / "README.md").read_text()))
     assert {"demo", "test", "model", "flash", "hil", "boards", "help"} <= named <= targets
     for module in set(re.findall(r"python -m pipeline\.(\w+)", text)):
         assert (ROOT / "pipeline" / f"{module}.py").exists()

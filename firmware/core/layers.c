@@ -1,5 +1,7 @@
 #ifdef WITH_LAYERS
 
+#pragma GCC optimize("Os") /* nothing here is in a hurry */
+
 #include "layers.h"
 
 #include <stddef.h>

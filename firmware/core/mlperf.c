@@ -1,5 +1,7 @@
 #ifdef WITH_MLPERF
 
+#pragma GCC optimize("Os") /* nothing here is in a hurry */
+
 #include "mlperf.h"
 
 #include <string.h>

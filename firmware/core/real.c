@@ -1,5 +1,7 @@
 #ifdef WITH_MLPERF
 
+#pragma GCC optimize("Os") /* nothing here is in a hurry */
+
 #include "real.h"
 
 enum { FRACTION_BITS = 60, BIAS = 150 /* of a binary32 whose mantissa is a whole number */ };
