@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import built, facts, files, journal, layers, ports, sample, transport, verdict
+from pipeline import built, facts, files, journal, layers, ports, sample, speed, transport, verdict
 from pipeline.board import Board, load_board
 from pipeline.built import Built
 from pipeline.device import Device
@@ -71,7 +71,8 @@ def check(ask: Ask) -> Finished:
             info = device.hello()
             model = identify(ask, info, port.name, emulated)
             folder = ask.out or model.folder
-            with journal.opened(folder / JOURNAL) as book:
+            usual, most = ask.baud or model.board.serial.baud, 0 if ask.baud else model.board.serial.max_baud
+            with journal.opened(folder / JOURNAL) as book, speed.agreed(device, info, usual, most):
                 outcome = begin(ask, info, model, book)
                 stream(device, info, model, outcome, book)
             outcome.layers = show_layers(ask, device, info, model, outcome, emulated)

@@ -83,6 +83,7 @@ class Serial:
     dtr: bool
     rts: bool
     settle_seconds: float  # after opening: boards that reset then need it to start
+    max_baud: int = 0  # the harness agrees with the firmware on a rate up to this one
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import secrets
 import time
 import zlib
@@ -20,6 +19,7 @@ from pipeline.wire import Frame, Info
 HELLO_SECONDS = 8.0  # an AVR bootloader takes 1 s, an ESP32 with log 2 s
 HELLO_EVERY = 0.5
 HELLO_DAMAGED = 0.05  # sooner when the line damaged the question or the answer
+FAST_TRIES = 3  # unanswered sends at a rate that was agreed on, before the usual one is tried
 INTERRUPTIONS = 200  # restarts and lost lines that one run puts up with
 
 
@@ -36,6 +36,10 @@ class Restarted(Problem):
     """The device refuses a window because it was not greeted: it has restarted since."""
 
 
+class TooFast(Problem):
+    """Nothing is understood any more at a line rate that was agreed on."""
+
+
 class Device:
     """Speaks the protocol over a transport; every error of the line or the device is a Problem with exit code 3.
 
@@ -50,6 +54,7 @@ class Device:
         self._flight = Flight()
         self._answers: deque[Answer] = deque()
         self._info: Info | None = None
+        self._baud: tuple[int, int] | None = None  # agreed on, and the one before
 
     @property
     def name(self) -> str:
@@ -66,9 +71,10 @@ class Device:
         """Bytes that were no frames, since the line was opened."""
         return self._frames.noise_bytes
 
-    def hello(self) -> Info:
+    def hello(self, seconds: float | None = None) -> Info:
         """Ask who is there, again and again while the board may still be starting."""
-        seq, end = self._next_seq(), time.monotonic() + HELLO_SECONDS
+        seconds = seconds or HELLO_SECONDS
+        seq, end = self._next_seq(), time.monotonic() + seconds
         question = b"\0" + wire.encode(Frame(wire.HELLO, seq, bytes([wire.PROTOCOL])))
         while time.monotonic() < end:
             if not self._frames.waiting:
@@ -83,7 +89,7 @@ class Device:
                         return info
                 if self.stats.refused + self.stats.damaged > troubles:
                     again = min(again, time.monotonic() + HELLO_DAMAGED)
-        raise self._frames.silence(f"no answer to HELLO in {HELLO_SECONDS:g} s")
+        raise self._frames.silence(f"no answer to HELLO in {seconds:g} s")
 
     def run(self, windows: Iterable[bytes]) -> Iterator[Answer]:
         """Run every window, `credits` at a time, and yield each one's answer once, in the order they arrive."""
@@ -101,7 +107,7 @@ class Device:
                     if not self._flight:
                         return
                     self._listen(info)
-                except (Gone, Restarted) as interruption:
+                except (Gone, Restarted, TooFast) as interruption:
                     lost = interruption
         except (Problem, KeyboardInterrupt):
             yield from self._landed()
@@ -115,15 +121,9 @@ class Device:
                 break
             except Gone as gone:
                 self._interrupted(gone)
-        if now.model_id != before.model_id:
-            differs = f"it was {before.model_id[:8]}, now it is {now.model_id[:8]}"
-        else:
-            facts = [field.name for field in dataclasses.fields(Info) if field.name != "reset_cause"]
-            other = [fact for fact in facts if getattr(now, fact) != getattr(before, fact)]
-            if not other:
-                return
-            was, is_ = getattr(before, other[0]), getattr(now, other[0])
-            differs = f"its {other[0].replace('_', ' ')} was {was}, now it is {is_}"
+        differs = wire.difference(before, now)
+        if not differs:
+            return
         what = f"the firmware changed during the run: {differs}"
         raise Problem(self.name, what, "keep other programs off the board and run again", EXIT_DEVICE)
 
@@ -145,11 +145,17 @@ class Device:
             self.stats.retries += 1
         raise self._frames.silence(f"no answer to frame {type_:#04x} in {TRIES} tries")
 
+    def set_baud(self, baud: int, usual: int) -> None:
+        """Change this side's line rate; where nothing is understood at it any more, a run goes on at the usual one."""
+        self._frames.transport.set_baud(baud)
+        self._baud = (baud, usual) if baud != usual else None
+        self.stats.baud = baud if baud != usual else self.stats.baud
+
     def close(self) -> None:
         """Give the line back."""
         self._frames.close()
 
-    def _go_on(self, lost: Gone | Restarted, info: Info) -> None:
+    def _go_on(self, lost: Gone | Restarted | TooFast, info: Info) -> None:
         """After an interruption: make sure who is there, and send again what was under way."""
         self._interrupted(lost)
         self.confirm(info)
@@ -157,11 +163,15 @@ class Device:
             sent.ends_at = 0
             self._again(sent)
 
-    def _interrupted(self, lost: Gone | Restarted) -> None:
+    def _interrupted(self, lost: Gone | Restarted | TooFast) -> None:
         if self.stats.restarts + self.stats.returns >= INTERRUPTIONS:
             raise Problem(lost.where, lost.what, lost.hint, lost.code) from lost
         if isinstance(lost, Gone):
             self._frames.come_back(lost)
+            self._baud = None  # the port was opened at the usual rate
+        elif isinstance(lost, TooFast) and self._baud:
+            self.stats.slower += 1
+            self.set_baud(self._baud[1], self._baud[1])
         else:
             self.stats.restarts += 1
 
@@ -197,6 +207,8 @@ class Device:
                 self.stats.stale += 1
         if suspect is None or suspect.seq not in self._flight.under_way:
             suspect = self._flight.overdue(time.monotonic(), self._frames.waiting)
+            if suspect and self._baud and suspect.tries >= FAST_TRIES:
+                raise TooFast(self.name, f"nothing is understood at {self._baud[0]} baud", "", EXIT_DEVICE)
         if suspect and suspect.order <= sends:  # else it was just sent again for another reason
             self._again(suspect)
 

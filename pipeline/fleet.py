@@ -239,6 +239,7 @@ def link(members: list[Member], outcome: Outcome, seconds: float) -> dict[str, A
         "credits": members[0].info.credits,
         "resumed": outcome.resumed,
         **{name: sum(each[name] for each in stats) for name in stats[0]},
+        "baud": max(each["baud"] for each in stats),
     }
 
 

@@ -28,6 +28,8 @@ class LinkStats:
     wrong_input: int = 0  # answers whose input CRC is not that of the window sent
     restarts: int = 0  # the device forgot that it had been greeted
     returns: int = 0  # the port was gone and came back
+    baud: int = 0  # the rate agreed on, 0: the usual one
+    slower: int = 0  # the line went back to its usual rate
 
 
 class Frames:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import struct
 import zlib
@@ -10,13 +11,14 @@ from dataclasses import dataclass
 from cobs import cobs
 
 PROTOCOL = 1
-HELLO, RUN, LAYERS, TENSOR, STACK = 0x01, 0x02, 0x03, 0x04, 0x05
+HELLO, RUN, LAYERS, TENSOR, STACK, BAUD = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06
 INFO, RESULT, LAYERS_ANSWER, TENSOR_ANSWER, STACK_ANSWER, ERROR = 0x81, 0x82, 0x83, 0x84, 0x85, 0x8F
+BAUD_ANSWER = 0x86
 UNTRUSTED_SEQ = 0xFFFF  # the device's answer to a frame whose seq it could not read
 
 CLOCKS = {1: "cycles", 2: "microseconds"}
 RESETS = {0: "unknown", 1: "power-on", 2: "reset pin", 3: "software", 4: "watchdog"}
-ERRORS = {1: "crc", 2: "length", 3: "type", 4: "protocol", 5: "runtime", 6: "clock", 7: "session", 8: "step"}
+ERRORS = {1: "crc", 2: "length", 3: "type", 4: "protocol", 5: "runtime", 6: "clock", 7: "session", 8: "step", 9: "baud"}
 FAULT = 1  # kind of an ERROR: 0 refuses one frame, 1 is a fault of the device
 
 _HEAD = struct.Struct("<BH")
@@ -116,6 +118,17 @@ def parse_info(body: bytes) -> Info:
     info = Info(*[protocol, *names, *numbers, model_id.hex(), *_strings(body[_INFO.size :], 4)])
     _check_info(info)
     return info
+
+
+def difference(before: Info, after: Info) -> str:
+    """In words, the first fact in which two INFOs differ, but for the reset; nothing when they are of one firmware."""
+    if before.model_id != after.model_id:
+        return f"it was {before.model_id[:8]}, now it is {after.model_id[:8]}"
+    for fact in dataclasses.fields(Info):
+        was, is_ = getattr(before, fact.name), getattr(after, fact.name)
+        if was != is_ and fact.name != "reset_cause":
+            return f"its {fact.name.replace('_', ' ')} was {was}, now it is {is_}"
+    return ""
 
 
 def parse_result(body: bytes, output_bytes: int) -> Result:

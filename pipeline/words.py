@@ -109,9 +109,11 @@ def line(report: Facts) -> str:
         "stale": "stale answers",
         "restarts": "restarts of the device",
         "returns": "times the port came back",
+        "slower": "times back to the usual rate",
     }
     counts = ", ".join(f"{link[key]} {what}" for key, what in troubles.items() if link[key]) or "no byte lost"
     text = f"{report['port']}: {link['windows_per_second']:g} windows/s in {link['seconds']:.1f} s, {counts}"
+    text += f", {link['baud']} baud" if link["baud"] else ""
     return f"{text}; {link['resumed']} answers of an unfinished run" if link["resumed"] else text
 
 

@@ -12,6 +12,7 @@ enum {
     ANSWER_LAYERS = 0x83,
     ANSWER_TENSOR = 0x84,
     ANSWER_STACK = 0x85,
+    ANSWER_BAUD = 0x86,
     ANSWER_ERROR = 0x8F
 };
 
@@ -25,7 +26,8 @@ typedef enum {
     CODE_RUNTIME = 5,
     CODE_CLOCK = 6,
     CODE_SESSION = 7,
-    CODE_STEP = 8
+    CODE_STEP = 8,
+    CODE_BAUD = 9
 } error_code_t;
 
 /* Begin an answer; its body is put into what is returned. */

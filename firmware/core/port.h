@@ -37,4 +37,9 @@ void port_write(const uint8_t *bytes, size_t count);
 /* A free-running counter that wraps at 2^32. */
 uint32_t port_ticks(void);
 
+/* Optional, both or none: whether the line can run at `baud` (0 is the rate of port_start(), and stands for any); and
+ * change to it when all that was written has left. core/baud.c has them for ports that cannot. */
+int port_takes_baud(uint32_t baud);
+void port_set_baud(uint32_t baud);
+
 #endif

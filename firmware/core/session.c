@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "answer.h"
+#include "baud.h"
 #include "command.h"
 #include "crc32.h"
 #include "layers.h"
@@ -18,7 +19,7 @@
 #endif
 
 enum { PROTOCOL_VERSION = 1, UNKNOWN_SEQ = 0xFFFF, HEAD_BYTES = 3 /* type and seq */ };
-enum { HELLO = 0x01, RUN = 0x02, LAYERS = 0x03, TENSOR = 0x04, STACK = 0x05 };
+enum { HELLO = 0x01, RUN = 0x02, LAYERS = 0x03, TENSOR = 0x04, STACK = 0x05, BAUD = 0x06 };
 enum { CLOCK_PATIENCE = 1000 /* readings of a clock before it is said to stand */ };
 
 typedef struct {
@@ -224,7 +225,7 @@ static void serve(const uint8_t *frame, size_t count)
     } else if (frame[0] == STACK) {
         show_stack(seq);
 #endif
-    } else {
+    } else if (frame[0] != BAUD || !baud_answer(seq, frame + HEAD_BYTES, count - HEAD_BYTES)) {
         answer_error(seq, REFUSAL, CODE_TYPE, "unknown type of frame");
     }
 }
@@ -250,13 +251,16 @@ static void take(uint8_t byte)
 {
     switch (wire_in_take(&session.in, byte)) {
     case WIRE_FRAME:
+        baud_good();
         serve(session.in.bytes, session.in.count);
         break;
     case WIRE_BROKEN:
         answer_error(UNKNOWN_SEQ, REFUSAL, CODE_CRC, "the CRC does not match");
+        baud_broken();
         break;
     case WIRE_TOO_LONG:
         answer_error(UNKNOWN_SEQ, REFUSAL, CODE_LENGTH, "the frame is longer than this device takes");
+        baud_broken();
         break;
     case WIRE_MORE:
         break;

@@ -15,7 +15,14 @@
 
 enum { CREDITS = 16 /* a pty holds 4 KB for us, and the rest waits in the host's write(); session.c gives fewer */ };
 
-static int line = -1; /* our side of the pty */
+static int line = -1;      /* our side of the pty */
+static speed_t rate = B0;  /* agreed on; B0: the one at start, which any slow one is */
+static int understood = 1; /* the far side has set the same rate; else bytes are noise, as on a wire */
+
+static const struct {
+    uint32_t baud;
+    speed_t rate;
+} rates[] = {{230400, B230400}, {460800, B460800}, {921600, B921600}, {2000000, B2000000}};
 
 static void die(const char *what)
 {
@@ -94,6 +101,36 @@ static void wait_for_line(short events)
     } while (waiting[0].revents == 0);
 }
 
+/* A pty carries every byte at every rate, but knows which one the far side has set. */
+static void compare_rates(void)
+{
+    struct termios far;
+
+    if (tcgetattr(line, &far) == 0) {
+        const speed_t set = cfgetospeed(&far);
+
+        understood = rate == B0 ? set <= B115200 : set == rate;
+    }
+}
+
+int port_takes_baud(uint32_t baud)
+{
+    for (size_t i = 0; i < sizeof rates / sizeof rates[0]; i++) {
+        if (rates[i].baud == baud) {
+            return 1;
+        }
+    }
+    return baud == 0;
+}
+
+void port_set_baud(uint32_t baud)
+{
+    rate = B0;
+    for (size_t i = 0; i < sizeof rates / sizeof rates[0]; i++) {
+        rate = rates[i].baud == baud ? rates[i].rate : rate;
+    }
+}
+
 static int may_try_again(void)
 {
     return errno == EINTR || errno == EAGAIN;
@@ -107,6 +144,10 @@ size_t port_read(uint8_t *bytes, size_t capacity)
         wait_for_line(POLLIN);
         taken = read(line, bytes, capacity);
         if (taken > 0) {
+            compare_rates();
+            for (ssize_t i = 0; i < taken && !understood; i++) {
+                bytes[i] = (uint8_t)(bytes[i] & 0x7E);
+            }
             return (size_t)taken;
         }
         if (taken < 0 && !may_try_again()) {
@@ -121,7 +162,8 @@ void port_write(const uint8_t *bytes, size_t count)
         ssize_t sent;
 
         wait_for_line(POLLOUT);
-        sent = write(line, bytes, count);
+        compare_rates();
+        sent = understood ? write(line, bytes, count) : write(line, "\xF8", 1);
         if (sent < 0 && !may_try_again()) {
             die("write");
         }
