@@ -75,10 +75,12 @@ class Flight:
         self.under_way[sent.seq] = sent
 
     def land(self, seq: int, now: float) -> None:
-        """Note that a frame was answered."""
+        """Note that a frame was answered: the line moves, so those behind it are given their time from now on."""
         sent = self.under_way.pop(seq)
         if sent.tries == 1:
             self.patience.learn(now - sent.first_sent)
+        for other in self.under_way.values():
+            other.deadline = max(other.deadline, now + self.patience.seconds(0, other.tries))
 
     def overtaken_by(self, sent: Sent) -> list[Sent]:
         """Frames sent before `sent` and unanswered though it was answered: devices answer in order, they are lost."""

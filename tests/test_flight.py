@@ -38,6 +38,16 @@ def test_a_repeated_frame_teaches_no_round_trip() -> None:
     assert flight.patience.seconds(0, 1) == FIRST_SECONDS
 
 
+def test_frames_that_wait_their_turn_on_a_slow_line_are_not_overdue() -> None:
+    """Sixteen of them, one answered every 0.9 s: the last is answered 14.4 s after it was sent."""
+    flight = Flight()
+    launched(flight, *range(16))
+    for seq in range(16):
+        now = 100.9 + 0.9 * seq
+        assert flight.overdue(now, 0) is None
+        flight.land(seq, now)
+
+
 def test_a_frame_overtaken_by_a_later_answer_is_lost() -> None:
     flight = Flight()
     first, second, third = launched(flight, 1, 2, 3)
