@@ -214,7 +214,7 @@ class Faulty:
 
     def _next(self, kinds: tuple[str, ...]) -> str:
         """The fault of this frame, most often none."""
-        if not self.armed or not kinds or self._exchanged:
+        if not self.armed or not kinds or self._exchanged or self._gone:
             return ""
         self._due -= 1
         if self._due > 0:
