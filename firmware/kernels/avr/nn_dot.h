@@ -4,8 +4,10 @@
 
 #include "nn.h"
 
-/* Sum of weights[i] * (x[i] + offset). offset: [-127, 128], so a term fits 16 bits and count may reach 65535. */
-static inline int32_t nn_dot_s8(const int8_t *x, NN_ROM int8_t *weights, int32_t count, int32_t offset)
+/* Sum of weights[i] * (x[i] + offset). offset: [-127, 128], so a term fits 16 bits and count may reach 65535.
+ * A function of its own, for inside another loop its few registers would not do. */
+__attribute__((noinline, unused)) static int32_t nn_dot_s8(const int8_t *x, NN_ROM int8_t *weights, int32_t count,
+                                                           int32_t offset)
 {
     int32_t sum = 0;
     const int16_t shift = (int16_t)offset;
