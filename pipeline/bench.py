@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import built, facts, files, journal, layers, ports, sample, speed, transport, verdict
+from pipeline import built, facts, files, gates, journal, layers, ports, sample, speed, transport, verdict
 from pipeline.board import Board, load_board
 from pipeline.built import Built
 from pipeline.device import Device
@@ -42,6 +42,7 @@ class Ask:
     seed: int = 0
     until_sure: float | None = None
     resume: bool = False
+    gates: Facts | None = None  # of pipeline.gates
 
 
 @dataclass(frozen=True)
@@ -125,9 +126,11 @@ def identify(ask: Ask, info: Info, port: str, emulated: bool) -> Built:
 
 def begin(ask: Ask, info: Info, model: Built, book: Journal) -> Outcome:
     """Which windows are asked; with --resume, those that an unfinished run was answered are there already."""
-    reference = model.reference
+    reference, emulated = model.reference, bool(ask.board and not ask.port)
+    gates.check(ask.gates, model.quantize, (model.name, model.board.name, emulated))
     asked = sample.choose(reference["labels"], ask.windows, ask.seed)
     outcome = Outcome.of(asked, reference["outputs"].shape[1:])
+    outcome.gates = ask.gates
     outcome.seed, outcome.sure = ask.seed, sample.sequential(model.quantize["task"], ask.until_sure)
     if outcome.sure:
         outcome.asked = sample.shuffled(asked, ask.seed)

@@ -25,7 +25,7 @@ OF_THE_MODEL = ("model.tflite", "quantize.json", "reference.npz")
 OF_THE_FIRMWARE = ("plan.json", "size.json")
 REPORTS = ("report.json", "report.html", "report.xml", "outputs.npz")
 _PACKAGES = ("numpy", "pyserial", "cobs", "tflite-runtime", "matplotlib")
-_KEPT = ("stopped", "reason", "layers", "link", "seed", "resumed", "boards")  # of an Outcome, beside its arrays
+_KEPT = ("stopped", "reason", "layers", "link", "seed", "resumed", "boards", "gates")  # of an Outcome
 Facts = dict[str, Any]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import paired, sample, verdict
+from pipeline import gates, paired, sample, verdict
 from pipeline.board import Board
 from pipeline.built import Built
 from pipeline.verdict import Counted, Facts, Outcome
@@ -22,15 +22,18 @@ def describe(model: Built, info: Info, outcome: Outcome, port: str, emulated: bo
     timing = verdict.clock(outcome, counted(board, info, emulated))
     total = len(model.reference["inputs"])
     whole = bool(outcome.answered.all()) and len(np.unique(outcome.asked)) == total
-    checks = verdict.limits(model, scores, timing, whole)
+    rules = gates.rules(model.quantize["limits"], board, outcome.gates)
+    checks = verdict.limits(model, scores, timing, whole, rules)
     if outcome.sure and outcome.sure.decided and scores["device"]:
         checks.append(verdict.sure_limit(outcome.sure, scores["device"]))
-    result, reasons = verdict.judge(outcome, windows, checks)
-    if outcome.layers and windows["failed"]:
-        reasons.append(outcome.layers["words"])
     size = {key: model.size[key] for key in ("flash", "ram", "arena", "weights", "code")}
     run = int(outcome.answered.sum())
     part = sample.words(total, run, windows["failed"], outcome.seed) if 0 < run < total else None
+    figures = {"metrics": scores, "clock": timing, "size": size, "sample": part}
+    changed = gates.compare(figures, outcome.gates)
+    result, reasons = verdict.judge(outcome, windows, checks, gates.regressions(changed))
+    if outcome.layers and windows["failed"]:
+        reasons.append(outcome.layers["words"])
     return {
         "verdict": result,
         "reasons": reasons,
@@ -52,6 +55,7 @@ def describe(model: Built, info: Info, outcome: Outcome, port: str, emulated: bo
         "layers": outcome.layers,
         "size": size,
         "limits": checks,
+        "baseline": changed,
         "memory": {"flash": board.flash_bytes, "ram": board.ram_bytes, "arena": board.arena_bytes},
         "sparsity": model.quantize["sparsity"],
         "link": outcome.link,

@@ -100,6 +100,7 @@ def check(ask: Ask, ports: list[str], each: bool) -> Finished:
         began = time.monotonic()
         run(members, model, None if each else book)
         outcome = merged(members) if each else whole
+        outcome.gates = whole.gates
         outcome.boards = [column(member, model) for member in members]
         outcome.link = link(members, outcome, time.monotonic() - began)
         problem = ending(members, outcome, whole)

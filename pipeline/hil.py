@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pipeline.problem import Problem, run
 
@@ -38,6 +40,24 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--self-test", action="store_true", help="harm the line on purpose and judge the verdicts")
     options.add_argument("--faults", metavar="N", type=int, default=10_000, help="of --self-test (default: 10000)")
     options.add_argument("--seed", metavar="S", type=int, help="of --windows (default: 0) and --self-test (a new one)")
+    options.add_argument(
+        "--limit",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="instead of the model's: accuracy=90%% (or another metric), drop=0.02, ticks=20000, flash=64K, ram, arena",
+    )
+    options.add_argument(
+        "--baseline", metavar="FILE", type=Path, help="an earlier report.json: fail where it was better"
+    )
+    options.add_argument(
+        "--tolerance",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="how much worse than --baseline it may be: accuracy=1%%, latency=5%% (the default), flash=512; others: 0",
+    )
+    options.add_argument("--summary", metavar="FILE", type=Path, help="add the report to a Markdown file")
     options.add_argument("--json", action="store_true", help="print report.json")
     options.add_argument("--out", metavar="DIR", type=Path, help="where reports go (default: build/N/B-R)")
     return options
@@ -55,6 +75,7 @@ def main(argv: list[str]) -> int:
         raise Problem("--port", f"{several[0]} is named twice", "name each board once")
     if options["windows"] is not None and options["windows"] < 1:
         raise Problem("--windows", f"{options['windows']} windows cannot be run", "at least 1")
+    options["gates"], summary = _gates(options), options.pop("summary")
     if self_test:
         from pipeline import bench, selftest
 
@@ -66,11 +87,29 @@ def main(argv: list[str]) -> int:
     report.write(finished)
     if finished.outcome.answered.all():
         (finished.folder / bench.JOURNAL).unlink(missing_ok=True)
+    _tell(finished.report, summary)
     sys.stdout.write(report.as_json(finished.report) if as_json else report.as_text(finished.report, finished.folder))
     if finished.problem:
         sys.stdout.flush()
         sys.stderr.write("\n".join(finished.problem.lines()) + "\n")
     return finished.code
+
+
+def _gates(options: dict[str, Any]) -> dict[str, Any] | None:
+    """The options that limit the run or compare it, read and taken out."""
+    from pipeline import ci, gates
+
+    ci.check_path(options["summary"])
+    return gates.of(*(options.pop(name) for name in ("limit", "baseline", "tolerance")))
+
+
+def _tell(report: Mapping[str, Any], summary: Path | None) -> None:
+    """What continuous integration wants to hear; GitHub reads annotations from stderr too, and stdout may be JSON."""
+    from pipeline import ci
+
+    if summary:
+        ci.add_summary(summary, report)
+    sys.stderr.write(ci.annotate(report))
 
 
 if __name__ == "__main__":

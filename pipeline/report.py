@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import evidence, files, metrics, words
+from pipeline import evidence, files, gates, metrics, words
 from pipeline.bench import Finished
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ def as_text(report: Facts, folder: Path) -> str:
         console.print()
         if report["metrics"]["device"]:
             console.print(Padding(_metrics_table(report), (0, 0, 1, 2), expand=False))
+        if report["baseline"]:
+            console.print(Padding(_changes_table(report["baseline"]), (0, 0, 1, 2), expand=False))
         for reason in report["reasons"]:
             console.print(f"  - {reason}", style="red", markup=False)
         console.print(f"  {'report':<11}{_shown(folder / 'report.html')}", markup=False)
@@ -71,6 +73,10 @@ def as_junit(report: Facts) -> str:
         what = f"{check['name']}: at {check['at']} {check['limit']:g}"
         missed = f"{check['value']:g} is not at {check['at']} {check['limit']:g}" if check["met"] is False else ""
         _case(suite, what, missed, skipped="a part of the test split cannot tell" if check["met"] is None else "")
+    for row in report["baseline"]["rows"] if report["baseline"] else ():
+        missed = "".join(gates.regressions({"rows": [row]}))
+        skipped = "" if row["met"] is not None else "not judged"
+        _case(suite, f"{words.plain(row['name'])} beside the baseline", missed, skipped=skipped)
     stopped = report["verdict"] in ("failed", "partial")
     _case(suite, "the run went to its end", report["reasons"][0] if stopped else "")
     failures = len(suite.findall("testcase/failure"))
@@ -94,6 +100,7 @@ def as_html(finished: Finished) -> str:
     report = finished.report
     return environment.get_template("report.html.j2").render(
         report=report, rows=words.rows(report), title=words.title(report), figures=draw(finished), rungs=_rungs(report),
+        changes=gates.changes(report["baseline"]) if report["baseline"] else [],
         names=words.metric_names(report), summary=words.summary(report),
     )  # fmt: skip
 
@@ -165,6 +172,17 @@ def _metrics_table(report: Facts) -> Table:
         table.add_row(
             words.plain(name), *(words.metric(report["metrics"][rung][name], name) for rung in _rungs(report))
         )
+    return table
+
+
+def _changes_table(compared: Facts) -> Table:
+    from rich.table import Table
+
+    table = Table("since", "before", "now", "change", "", box=None, pad_edge=False, header_style="dim")
+    for column in table.columns[1:4]:
+        column.justify = "right"
+    for row in gates.changes(dict(compared)):
+        table.add_row(*row, style="red" if row[-1] == "worse" else None)
     return table
 
 

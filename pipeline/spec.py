@@ -32,7 +32,8 @@ class Window:
 class Limits:
     """What the model must reach: `metric` at least `minimum` on each rung, and how far a rung may drop below float.
 
-    `ticks` optionally names, per board, the most ticks of that board's clock that one inference may take (median).
+    Optionally, per board: the most `ticks` of its clock that one inference may take (median), and the most bytes of
+    `flash`, `ram` and `arena`, where that is to be less than the board has.
     """
 
     metric: str
@@ -40,6 +41,9 @@ class Limits:
     drop_pruned: float
     drop_int8: float
     ticks: Mapping[str, int] = field(default_factory=dict)
+    flash: Mapping[str, int] = field(default_factory=dict)
+    ram: Mapping[str, int] = field(default_factory=dict)
+    arena: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import metrics, words
+from pipeline import gates, metrics, words
 from pipeline.built import Built
 from pipeline.stats import Sequential
 
@@ -39,6 +39,7 @@ class Outcome:
     sure: Sequential | None = None  # the test of --until-sure
     boards: list[Facts] | None = None  # of several boards, what each did
     resumed: int = 0  # answers taken from the journal of an unfinished run
+    gates: Facts | None = None  # limits of the command line, and the baseline
 
     def take(self, index: int, ticks: int, output: bytes) -> None:
         """Note the answer to the window asked as the `index`th."""
@@ -136,23 +137,19 @@ def clock(outcome: Outcome, counted: Counted) -> Facts:
     return {**facts, **values, "milliseconds": milliseconds}
 
 
-def limits(built: Built, scores: Mapping[str, Any], timing: Facts, whole: bool) -> list[Facts]:
+def limits(built: Built, scores: Mapping[str, Any], timing: Facts, whole: bool, rules: Facts) -> list[Facts]:
     """Each limit with its value and whether it is met; None where a part of the test split cannot tell."""
-    rules, size = built.quantize["limits"], built.size
     metric, checks = rules["metric"], []
-    if scores["device"] is not None:
-        least = rules["minimum"]
-        checks.append(_check(f"{words.plain(metric)} on the device", scores["device"][metric], least, True, whole))
+    for name, limit in rules["metrics"].items() if scores["device"] is not None else ():
+        least = name != gates.AT_MOST
+        checks.append(_check(f"{words.plain(name)} on the device", scores["device"][name], limit, least, whole))
     if scores["device"] is not None and scores["float"] is not None:
         drop = scores["float"][metric] - scores["device"][metric]
-        checks.append(
-            _check(f"{words.plain(metric)} lost from float to device", drop, rules["drop_int8"], False, whole)
-        )
-    board = built.board
-    if board.name in rules["ticks"] and timing["median"] is not None:
-        checks.append(_check(f"{timing['kind']} of an inference", timing["median"], rules["ticks"][board.name], False))
-    used = {"flash": board.flash_bytes, "ram": board.ram_bytes, "arena": board.arena_bytes}
-    return checks + [_check(f"{region} bytes", size[region], most, False) for region, most in used.items()]
+        checks.append(_check(f"{words.plain(metric)} lost from float to device", drop, rules["drop"], False, whole))
+    if rules["ticks"] is not None and timing["median"] is not None:
+        checks.append(_check(f"{timing['kind']} of an inference", timing["median"], rules["ticks"], False))
+    size = built.size
+    return checks + [_check(f"{region} bytes", size[region], rules[region], False) for region in gates.REGIONS]
 
 
 def sure_limit(test: Sequential, score: Mapping[str, Any]) -> Facts:
@@ -161,12 +158,13 @@ def sure_limit(test: Sequential, score: Mapping[str, Any]) -> Facts:
     return {**_check(name, score["accuracy"], test.target, True), "met": test.decided == "above"}
 
 
-def judge(outcome: Outcome, windows: Facts, checks: list[Facts]) -> tuple[str, list[str]]:
-    """The verdict and its reasons: FAILED or PARTIAL when the run was not whole, else FAIL or PASS."""
+def judge(outcome: Outcome, windows: Facts, checks: list[Facts], more: Sequence[str] = ()) -> tuple[str, list[str]]:
+    """The verdict and its reasons, `more` of them: FAILED or PARTIAL when the run was not whole, else FAIL or PASS."""
     reasons = [outcome.reason] if outcome.reason else []
     if windows["failed"]:
         reasons.append(f"{windows['failed']} of {windows['total']} windows differ from the int8 reference")
     reasons += [f"limit missed: {_missed(check)}" for check in checks if check["met"] is False]
+    reasons += more
     if outcome.stopped:
         return outcome.stopped, reasons
     if windows["unanswered"]:
