@@ -11,7 +11,6 @@ from elftools.common.exceptions import ELFError
 
 from pipeline import files
 from pipeline.board import load_board
-from pipeline.generate import check_runtime
 from pipeline.problem import Problem, run
 from pipeline.size import elf_compiler, measured
 
@@ -46,7 +45,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--runtime", default="compiled", metavar="R", help="firmware/runtimes/R (default: compiled)")
     options = parser.parse_args(argv)
     name = files.check_model_name(options.name)
-    check_runtime(options.runtime)
+    files.check_runtime(options.runtime)
     written = adopt(name, options.board, options.runtime, options.elf)
     sys.stdout.write(f"{written.relative_to(files.project_root())}: sizes of {options.elf}\n")
     return 0

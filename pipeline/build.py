@@ -18,7 +18,7 @@ from pipeline import arduino, files
 from pipeline.board import IDF_TOOL, NOTHING, Board, Compiler, find_compiler, load_board
 from pipeline.features import features
 from pipeline.idf import build_project
-from pipeline.problem import EXIT_TOOL, Problem, did_you_mean, raise_all, run
+from pipeline.problem import EXIT_TOOL, Problem, raise_all, run
 from pipeline.progress import progress, say
 from pipeline.size import Size, arena_does_not_fit, arena_of, elf_compiler, measured, overflows
 from pipeline.sketch import build_sketch
@@ -236,20 +236,11 @@ def _report(firmware: Firmware, size: Size, elf: Path, image: Path | None) -> di
     }
 
 
-def check_runtime(name: str) -> str:
-    """The name itself when firmware/runtimes/<name>/ exists, else a Problem with the nearest name."""
-    runtimes = files.project_root() / "firmware" / "runtimes"
-    known = sorted(path.name for path in runtimes.glob("*") if path.is_dir())
-    if name not in known:
-        raise Problem("firmware/runtimes", f"there is no runtime {name}", did_you_mean(name, known))
-    return name
-
-
 def firmware(name: str, board_name: str, runtime: str) -> Firmware:
     """The firmware that these words name; Problems for each that is unknown, and for a missing compiler."""
     files.check_model_name(name)
     board = load_board(board_name)
-    check_runtime(runtime)
+    files.check_runtime(runtime)
     if board.runtimes and runtime not in board.runtimes:
         what = f"does not run runtime={runtime}"
         raise Problem(f"board {board_name}", what, f"it runs: {', '.join(board.runtimes)}")

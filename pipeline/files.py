@@ -42,6 +42,14 @@ def check_model_name(name: str) -> str:
     return name
 
 
+def check_runtime(name: str) -> str:
+    """The name itself when firmware/runtimes/<name>/ exists, else a Problem with the nearest name."""
+    known = sorted(path.name for path in (project_root() / "firmware" / "runtimes").glob("*") if path.is_dir())
+    if name not in known:
+        raise Problem("firmware/runtimes", f"there is no runtime {name}", did_you_mean(name, known))
+    return name
+
+
 def build_dir(name: str) -> Path:
     """build/<name>: the training artefacts of one model."""
     return project_root() / "build" / name

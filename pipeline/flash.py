@@ -8,7 +8,6 @@ from pathlib import Path
 
 from pipeline import files
 from pipeline.board import Board, load_board
-from pipeline.build import check_runtime
 from pipeline.idf import IDF
 from pipeline.problem import EXIT_DEVICE, Problem, run
 from pipeline.sketch import ARDUINO
@@ -46,7 +45,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--runtime", default="compiled", metavar="R", help="firmware/runtimes/R (default: compiled)")
     options = parser.parse_args(argv)
     name, board = files.check_model_name(options.name), load_board(options.board)
-    folder = files.firmware_dir(name, board.name, check_runtime(options.runtime))
+    folder = files.firmware_dir(name, board.name, files.check_runtime(options.runtime))
     image = flash(board, folder, options.port)
     sys.stdout.write(f"{options.port} runs {image.relative_to(files.project_root())}\n")
     return 0

@@ -119,13 +119,6 @@ def generate(folder: Path, path: Path, head: Mapping[str, Any]) -> str:
             f" weights {made.weights_bytes} bytes")  # fmt: skip
 
 
-def check_runtime(runtime: str) -> None:
-    """Refuse a runtime that has no folder in firmware/runtimes/."""
-    known = [path.name for path in (files.project_root() / "firmware" / "runtimes").iterdir() if path.is_dir()]
-    if runtime not in known:
-        raise Problem("runtime", f"there is no runtime {runtime}", did_you_mean(runtime, known))
-
-
 def check_board_name(board: str) -> None:
     """Refuse a board that has no file in boards/: what is in it is not this stage's business."""
     known = [path.stem for path in (files.project_root() / "boards").glob("*.toml") if path.stem != "local"]
@@ -142,7 +135,7 @@ def main(argv: Sequence[str]) -> int:
     arguments = parser.parse_args(argv)
     name = files.check_model_name(arguments.name)
     check_board_name(arguments.board)
-    check_runtime(arguments.runtime)
+    files.check_runtime(arguments.runtime)
     path = files.needed(files.build_dir(name) / "model.tflite", f"python -m pipeline.quantize {name}")
     head = {"generator": f"pipeline.generate {__version__}", "model": name, "board": arguments.board,
             "runtime": arguments.runtime}  # fmt: skip

@@ -11,7 +11,6 @@ from pathlib import Path
 from pipeline import files
 from pipeline.board import IDF_TOOL, Board, load_board
 from pipeline.ctext import c_prefix, render
-from pipeline.generate import check_runtime
 from pipeline.problem import EXIT_TOOL, Problem, run
 from pipeline.progress import say
 from pipeline.sketch import SOURCES, write_sources
@@ -65,7 +64,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--runtime", default="compiled", metavar="R", help="firmware/runtimes/R (default: compiled)")
     options = parser.parse_args(argv)
     name, board = files.check_model_name(options.name), load_board(options.board)
-    check_runtime(options.runtime)
+    files.check_runtime(options.runtime)
     if board.idf is None:
         raise Problem(f"board {board.name}", "is not built by ESP-IDF", "make boards lists those that are")
     root = files.project_root()

@@ -13,7 +13,6 @@ from pipeline import arduino, files
 from pipeline.board import Board, load_board
 from pipeline.ctext import c_prefix, render
 from pipeline.features import features
-from pipeline.generate import check_runtime
 from pipeline.problem import Problem, raise_all, run
 from pipeline.progress import say
 from pipeline.size import measured, no_room
@@ -133,7 +132,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--runtime", default="compiled", metavar="R", help="firmware/runtimes/R (default: compiled)")
     options = parser.parse_args(argv)
     name, board = files.check_model_name(options.name), load_board(options.board)
-    check_runtime(options.runtime)
+    files.check_runtime(options.runtime)
     if board.arduino is None:
         raise Problem(f"board {board.name}", "is not built by the Arduino tools", "make boards lists those that are")
     root = files.project_root()
