@@ -61,5 +61,5 @@ class Mul:
     def cases(cls, rng: np.random.Generator) -> Iterator[Graph]:
         """Every kind of broadcast, every fused activation."""
         for pair in pairs(rng):
-            y = output_of(rng, pair, pair[0].scale * pair[1].scale * 128)
+            y = output_of(rng, pair, pair[0].scale * pair[1].scale * 400)
             yield graph_of(rng, "MUL", pair, y, "MulOptions", fused_activation_function=int(rng.choice([0, 1, 3])))
