@@ -19,19 +19,29 @@ class Place:
 
 @dataclass(frozen=True)
 class Use:
-    """What one step does with activations: tensors read, the tensor written, and the inputs it may overwrite."""
+    """What one step does with activations: tensors read, the tensor written, and the inputs it may overwrite.
+
+    `scratch` bytes are its own while it runs, `state` bytes for ever.
+    """
 
     reads: tuple[int, ...]
     writes: int
     in_place: tuple[int, ...]
+    scratch: int = 0
+    state: int = 0
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Places and (first, last) steps of every activation, the arena's size, and the least any packing could need."""
+    """Places and (first, last) steps of every activation, the arena's size, and the least any packing could need.
+
+    `scratch` and `states` are offsets in the arena by step, of those steps that have them.
+    """
 
     places: Mapping[int, Place]
     lives: Mapping[int, tuple[int, int]]
+    scratch: Mapping[int, int]
+    states: Mapping[int, int]
     arena_bytes: int
     arena_bound: int
 
@@ -54,11 +64,18 @@ def lay_out(graph: Graph, uses: Sequence[Use], alias: Mapping[int, int]) -> Layo
         Buffer(graph.tensors[h].count, min(lives[t][0] for t in members[h]), max(lives[t][1] for t in members[h]))
         for h in packed
     ]
-    offsets = dict(zip(packed, pack(buffers), strict=True))
+    scratch = [i for i, use in enumerate(uses) if use.scratch]
+    states = [i for i, use in enumerate(uses) if use.state]
+    buffers += [Buffer(uses[i].scratch, i, i) for i in scratch]
+    buffers += [Buffer(uses[i].state, 0, len(uses)) for i in states]
+    starts = pack(buffers)
+    offsets = dict(zip(packed, starts[: len(packed)], strict=True))
+    at_scratch = dict(zip(scratch, starts[len(packed) :], strict=False))
+    at_state = dict(zip(states, starts[len(packed) + len(scratch) :], strict=True))
     used = {i for use in uses for i in (*use.reads, use.writes)} | {*graph.inputs, *graph.outputs}
     places = {t: Place(kinds[home[root_of[t]]], offsets.get(home[root_of[t]], 0)) for t in sorted(used)}
     spans = {t: lives[root_of[t]] for t in used}
-    return Layout(places, spans, arena_size(buffers, list(offsets.values())), lower_bound(buffers))
+    return Layout(places, spans, at_scratch, at_state, arena_size(buffers, starts), lower_bound(buffers))
 
 
 def _lives(graph: Graph, uses: Sequence[Use], root_of: Mapping[int, int]) -> dict[int, tuple[int, int]]:

@@ -38,6 +38,11 @@ def sources(plan: Plan, content: bytes, model: str) -> dict[str, str]:
 def _view(plan: Plan, content: bytes, model: str) -> dict[str, Any]:
     """What the templates name."""
     prefix = c_prefix(model)
+    states = [
+        {"name": plan.steps[i].name, "offset": offset, "bytes": plan.steps[i].state_bytes,
+         "array": f"{prefix}_{plan.steps[i].name}_state"}
+        for i, offset in plan.layout.states.items()
+    ]  # fmt: skip
     return {
         **origin(model, plan.graph.model_id, __version__),
         "kernel_version": KERNEL_VERSION,
@@ -45,10 +50,11 @@ def _view(plan: Plan, content: bytes, model: str) -> dict[str, Any]:
         "output": edge(plan.output),
         "arena_bytes": plan.layout.arena_bytes,
         "weights_bytes": plan.weights_bytes,
-        "kernels": sorted({step.call.kernel for step in plan.steps}),
+        "kernels": sorted({step.call.kernel for step in plan.steps} | ({"nn_load_s8"} if states else set())),
         "steps": (steps := [_step(plan, step, prefix) for step in plan.steps]),
         "call_width": max(len(step["call"]) for step in steps),
-        "arena_tensors": _arena_tensors(plan),
+        "arena_tensors": [*_arena_tensors(plan), *_own_bytes(plan)],
+        "states": states,
         "arrays": [array for step in plan.steps for array in _arrays(step, prefix)],
         **flatbuffer_array(content),
         "registrations": tflm.registrations(read(content)),
@@ -58,7 +64,9 @@ def _view(plan: Plan, content: bytes, model: str) -> dict[str, Any]:
 def _step(plan: Plan, step: Step, prefix: str) -> dict[str, Any]:
     fields = [(name, _value(value, f"{prefix}_{step.name}_{name}")) for name, value in step.call.fields.items()]
     operands = [_where(plan, tensor) for tensor in (*step.inputs, step.output)]
-    call = f"{step.call.kernel}(&{step.name}, {', '.join(operands)})"
+    own = ((plan.layout.scratch, "scratch"), (plan.layout.states, "state"))
+    own_bytes = [f"{step.name}_{kind}" for at, kind in own if step.index in at]
+    call = f"{step.call.kernel}(&{step.name}, {', '.join([*operands, *own_bytes])})"
     whole = f"NN_STEP({call}, {operands[-1]}, {plan.graph.tensors[step.output].count});"
     return {"struct": step.call.struct, "name": step.name, "op": step.op, "title": _comment(step.title),
             "fields": fields, "call": whole}  # fmt: skip
@@ -88,18 +96,31 @@ def _comment(text: str) -> str:
 def _arena_tensors(plan: Plan) -> list[dict[str, Any]]:
     named = sorted({tensor for step in plan.steps for tensor in (*step.inputs, step.output)})
     return [
-        {"name": f"t{i}", "offset": plan.layout.places[i].offset, "shape": plan.graph.tensors[i].shape[1:] or (1,)}
+        {"ctype": "int8_t", "name": f"t{i}", "offset": plan.layout.places[i].offset,
+         "holds": " x ".join(str(size) for size in plan.graph.tensors[i].shape[1:] or (1,))}
         for i in named
         if plan.layout.places[i].kind == "arena"
     ]  # fmt: skip
 
 
+def _own_bytes(plan: Plan) -> list[dict[str, Any]]:
+    """The scratch and state of steps that have them."""
+    scratch, states = plan.layout.scratch, plan.layout.states
+    return [
+        *({"ctype": "void", "name": f"{plan.steps[i].name}_scratch", "offset": offset,
+           "holds": f"{plan.steps[i].call.scratch} bytes"} for i, offset in scratch.items()),
+        *({"ctype": "void", "name": f"{plan.steps[i].name}_state", "offset": offset,
+           "holds": f"{plan.steps[i].state_bytes} bytes, kept"} for i, offset in states.items()),
+    ]  # fmt: skip
+
+
 def _arrays(step: Step, prefix: str) -> list[dict[str, Any]]:
     """The constant arrays of a step, flat in C with their shape as a product."""
+    start = {} if step.call.state is None else {"state": step.call.state}
     return [
         {"name": f"{prefix}_{step.name}_{name}", "ctype": CTYPES[str(value.dtype)],
          "shape": value.shape, "rows": rows(value.reshape(-1))}
-        for name, value in step.call.fields.items()
+        for name, value in {**step.call.fields, **start}.items()
         if isinstance(value, np.ndarray)
     ]  # fmt: skip
 

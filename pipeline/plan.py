@@ -34,6 +34,11 @@ class Step:
         return sum(value.nbytes for value in self.call.fields.values() if isinstance(value, np.ndarray))
 
     @property
+    def state_bytes(self) -> int:
+        """Bytes that this call keeps from one inference to the next."""
+        return 0 if self.call.state is None else self.call.state.nbytes
+
+    @property
     def zeros(self) -> float | None:
         """The share of weights that are zero, or None where there are no weights."""
         weights = self.call.fields.get("weights")
@@ -68,7 +73,7 @@ def plan(graph: Graph, ops: Sequence[Op]) -> Plan:
     """Order, buffers and offsets for a graph whose operators are `ops`, node by node."""
     alias = _free_reshapes(graph, ops)
     steps = _steps(graph, ops, alias)
-    uses = [Use(step.inputs, step.output, step.in_place) for step in steps]
+    uses = [Use(step.inputs, step.output, step.in_place, step.call.scratch, step.state_bytes) for step in steps]
     return Plan(graph, steps, lay_out(graph, uses, alias))
 
 
@@ -188,7 +193,7 @@ def plan_json(plan: Plan, **head: Any) -> dict[str, Any]:
             {"index": s.index, "op": s.op, "name": s.name, "kernel": s.call.kernel, "macs": s.macs,
              "weights_bytes": s.weights_bytes, "zeros": s.zeros, "output_shape": list(tensors[s.output].shape),
              "inputs": list(s.inputs), "makers": [_maker(plan, tensor, s.index) for tensor in s.inputs],
-             "output": s.output}
+             "output": s.output, "scratch_bytes": s.call.scratch, "state_bytes": s.state_bytes}
             for s in plan.steps
         ],
         "tensors": [

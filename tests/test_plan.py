@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline import flatbuffer
 from pipeline.arena import ALIGNMENT, Buffer, arena_size, lower_bound, pack
 from pipeline.evaluate import evaluate
-from pipeline.generate import compile_model
+from pipeline.generate import compile_model, sources
 from pipeline.graph import Graph, Node, Tensor
 from pipeline.importer import operators
 from pipeline.ops import cases
-from pipeline.ops.base import activations
+from pipeline.ops.base import Call, Op, activations
 from pipeline.plan import Plan, c_name, layer_path, plan, plan_json
 
 RNG = np.random.default_rng(11)
@@ -153,3 +156,27 @@ def test_plan_json_holds_every_operator_and_tensor(name: str, trained: Callable[
     assert written["arena_bytes"] <= 1.02 * max(written["arena_bound"], 1) + ALIGNMENT
     assert {each["place"] for each in written["tensors"]} == {"input", "output", "arena"}
     assert len({step.name for step in made.steps}) == len(made.steps)
+
+
+def test_scratch_is_a_steps_own_and_state_for_ever() -> None:
+    class Hungry:  # what RELU does, with bytes of its own
+        macs, in_place = 0, ()
+
+        def call(self) -> Call:
+            return Call("nn_table_s8", "nn_table_t", {"count": 32}, scratch=100, state=np.full(10, 7, np.int8))
+
+    graph = chain(relu(0, 1, 0), relu(1, 2, 1), relu(2, 3, 2), count=4, outputs=(3,))
+    relus = operators(graph, "m")
+    made = plan(graph, [relus[0], cast(Op, Hungry()), relus[2]])
+    layout = made.layout
+    assert list(layout.scratch) == list(layout.states) == [1]
+    spans = [(layout.places[1].offset, 32), (layout.places[2].offset, 32), (layout.scratch[1], 100),
+             (layout.states[1], 10)]  # fmt: skip
+    ends = sorted((start, start + size) for start, size in spans)
+    assert all(end <= start for (_, end), (start, _) in pairwise(ends))  # all four are in use at step 1
+    assert layout.arena_bytes == layout.arena_bound == 32 + 32 + 100 + 12
+    text = sources(made, flatbuffer.write(graph), "m")
+    assert "t1, t2, relu_2_scratch, relu_2_state)" in text["model.c"]
+    assert f"nn_load_s8(&relu_2_start, (int8_t *)arena + {layout.states[1]});" in text["model.c"]
+    assert "void m_reset(uint8_t *arena);" in text["model.h"]
+    assert "m_relu_2_state[10]" in text["weights.c"]

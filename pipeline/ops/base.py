@@ -27,12 +27,15 @@ class Call:
     """One call of a kernel: its header's name, its parameter struct's type, and the struct's fields in order.
 
     A field is a number, a tuple, a nested struct (mapping), or a numpy array: then the array goes to weights.c and the
-    field points to it.
+    field points to it. Behind its output the kernel gets `void *scratch`, that many bytes of its own while it runs, and
+    `void *state`, its own for ever: int8 [bytes], what they are at the start and after a reset.
     """
 
     kernel: str
     struct: str
     fields: Mapping[str, Field]
+    scratch: int = 0
+    state: Int8s | None = None
 
 
 @dataclass(frozen=True)

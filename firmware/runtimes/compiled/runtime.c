@@ -36,6 +36,9 @@ const char *runtime_start(void)
 
 const char *runtime_run(const int8_t *input, int8_t *output)
 {
+#ifdef MODEL_RESET
+    MODEL_RESET(arena); /* a window knows nothing of those before it */
+#endif
     MODEL_RUN(input, output, arena);
     return 0;
 }
