@@ -96,7 +96,8 @@ def _read_tensor(model: Any, tensor: Any) -> Tensor:
     shape = _ints(tensor.ShapeAsNumpy())
     raw = model.Buffers(tensor.Buffer()).DataAsNumpy()
     data = None if isinstance(raw, int) or raw.size == 0 else np.frombuffer(raw.tobytes(), dtype).reshape(shape)
-    return Tensor((tensor.Name() or b"").decode(), shape, dtype, _read_quant(tensor.Quantization()), data)
+    name, quant = (tensor.Name() or b"").decode(), _read_quant(tensor.Quantization())
+    return Tensor(name, shape, dtype, quant, data, bool(tensor.IsVariable()))
 
 
 def _read_quant(quant: Any) -> Quant | None:
@@ -190,6 +191,7 @@ def _write_tensor(builder: Any, tensor: Tensor, buffer: int) -> int:
     tflite.TensorAddType(builder, _values(tflite.TensorType)[{v: k for k, v in DTYPES.items()}[tensor.dtype]])
     tflite.TensorAddBuffer(builder, buffer)
     tflite.TensorAddName(builder, name)
+    tflite.TensorAddIsVariable(builder, tensor.is_variable)
     if quant:
         tflite.TensorAddQuantization(builder, quant)
     return int(tflite.TensorEnd(builder))

@@ -29,6 +29,7 @@ class Tensor:
     dtype: str  # numpy's name: int8, int32, float32 ...
     quant: Quant | None = None
     data: NDArray[Any] | None = field(default=None, compare=False)
+    is_variable: bool = False  # an operator's state: it keeps its value from one inference to the next
 
     @property
     def count(self) -> int:

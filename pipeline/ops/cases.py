@@ -50,12 +50,12 @@ def output_for(rng: np.random.Generator, x: Tensor, w: Tensor, shape: Sequence[i
 
 def one_node(op: str, inputs: Sequence[Tensor | None], output: Tensor, table: str | None = None,
              **options: Any) -> Graph:  # fmt: skip
-    """The graph of a single operator; constant inputs are constants, the others are the graph's inputs."""
+    """The graph of a single operator; its inputs that are neither constants nor variables are the graph's inputs."""
     present = [tensor for tensor in inputs if tensor is not None]
     slots = iter(range(len(present)))
     indices = tuple(-1 if tensor is None else next(slots) for tensor in inputs)
     node = Node(0, op, indices, (len(present),), {"table": table, **options} if table else {})
-    free = tuple(i for i, tensor in enumerate(present) if tensor.data is None)
+    free = tuple(i for i, tensor in enumerate(present) if tensor.data is None and not tensor.is_variable)
     return Graph((*present, output), (node,), free, (len(present),))
 
 
