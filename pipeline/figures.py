@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
@@ -151,6 +152,34 @@ def memory(size: Facts, most: Facts) -> str:
         return _svg(figure, "memory")
 
 
+def arena(plan: Facts) -> str:
+    """What lies where in the arena while the steps of an inference run: a box for each tensor, over its life."""
+    colours = {"arena": _ACCENT, "scratch": _SOFT, "state": _GOOD}
+    lying = [tensor for tensor in plan["tensors"] if tensor["place"] in colours]
+    names = [operator["name"] for operator in plan["operators"]]
+    with rc_context(_STYLE):
+        figure, axes = _axes(3.2)
+        for tensor in lying:
+            steps = tensor["last"] - tensor["first"] + 1
+            corner = (tensor["first"] - 0.5, tensor["offset"])
+            colour = colours[tensor["place"]]
+            axes.add_patch(Rectangle(corner, steps, tensor["bytes"], facecolor=colour, edgecolor=_INK, linewidth=0.4,
+                                     alpha=0.6))  # fmt: skip
+        axes.axhline(plan["arena_bytes"], color=_BAD, linewidth=1.2, linestyle=(0, (3, 2)))
+        axes.set_xlim(-0.5, len(names) - 0.5)
+        axes.set_ylim(0, 1.05 * plan["arena_bytes"])
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        axes.set_ylabel(f"bytes, of {plan['arena_bytes']:,}")
+        shown = range(0, len(names), 1 + len(names) // 16)
+        axes.set_xticks(shown, [names[step] for step in shown], rotation=35, ha="right", rotation_mode="anchor")
+        kinds = [kind for kind in colours if any(tensor["place"] == kind for tensor in lying)]
+        said = {"arena": "a tensor", "scratch": "scratch of a step", "state": "kept between inferences"}
+        if kinds != ["arena"]:
+            boxes = [Rectangle((0, 0), 1, 1, color=colours[kind], alpha=0.6) for kind in kinds]
+            axes.legend(boxes, [said[kind] for kind in kinds], fontsize=8.5)
+        return _svg(figure, "arena")
+
+
 def sparsity(layers: Sequence[Facts]) -> str:
     """Share of zero weights of each layer, before and after pruning."""
     with rc_context(_STYLE):
@@ -202,8 +231,6 @@ def _axes(height: float) -> tuple[Figure, Axes]:
 
 
 def _cell(column: float, row: float, colour: str, alpha: float) -> Any:
-    from matplotlib.patches import Rectangle
-
     return Rectangle((column - 0.48, row - 0.48), 0.96, 0.96, color=colour, alpha=alpha, linewidth=0)
 
 

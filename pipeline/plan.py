@@ -200,5 +200,17 @@ def plan_json(plan: Plan, **head: Any) -> dict[str, Any]:
             {"name": tensors[i].name, "shape": list(tensors[i].shape), "place": place.kind, "offset": place.offset,
              "bytes": tensors[i].count, "first": plan.layout.lives[i][0], "last": plan.layout.lives[i][1]}
             for i, place in sorted(plan.layout.places.items())
-        ],
+        ] + _own_bytes(plan),
     }  # fmt: skip
+
+
+def _own_bytes(plan: Plan) -> list[dict[str, Any]]:
+    """Scratch and state of steps, as plan.json lists them among the tensors."""
+    layout, end = plan.layout, len(plan.steps)
+    scratch = [("scratch", i, offset, plan.steps[i].call.scratch, i, i) for i, offset in layout.scratch.items()]
+    states = [("state", i, offset, plan.steps[i].state_bytes, 0, end) for i, offset in layout.states.items()]
+    return [
+        {"name": f"{plan.steps[i].name} {kind}", "shape": [size], "place": kind, "offset": offset, "bytes": size,
+         "first": first, "last": last}
+        for kind, i, offset, size, first, last in scratch + states
+    ]  # fmt: skip

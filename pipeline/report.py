@@ -122,6 +122,8 @@ def draw(finished: Finished) -> list[tuple[str, str]]:
         drawn.append((f"Latency in {clock['kind']}{note}", figures.latency(units, clock["kind"])))
         drawn.append(("Worst windows", _worst(finished)))
     drawn.append(("Memory of the board", figures.memory(report["size"], report["memory"])))
+    if any(tensor["place"] == "arena" for tensor in finished.built.plan.get("tensors", ())):
+        drawn.append(("Arena over the steps of an inference", figures.arena(finished.built.plan)))
     if report["sparsity"]:
         drawn.append(("Zero weights by layer", figures.sparsity(report["sparsity"])))
     return drawn

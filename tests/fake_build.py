@@ -141,7 +141,16 @@ def _plan(build: FakeBuild) -> dict[str, Any]:
     }
     facts = {"model": build.name, "model_id": quantize["model_id"], "board": build.board, "runtime": "compiled"}
     operators = [{"index": index, "op": "CONV_2D", "name": f"conv{index}"} for index in range(3)]
-    return {**facts, "kernel_version": 1, "arena_bytes": 2048, "weights_bytes": 1000, **edges, "operators": operators}
+    places = [
+        ("arena", 0, 1200, 0, 1),
+        ("arena", 1200, 600, 1, 2),
+        ("scratch", 1800, 248, 1, 1),
+        ("input", 0, 60, 0, 0),
+    ]
+    keys = ("place", "offset", "bytes", "first", "last")
+    tensors = [{"name": "t", "shape": [1], **dict(zip(keys, place, strict=True))} for place in places]
+    return {**facts, "kernel_version": 1, "arena_bytes": 2048, "weights_bytes": 1000, **edges, "operators": operators,
+            "tensors": tensors}  # fmt: skip
 
 
 def replaced(build: FakeBuild, **changes: Any) -> FakeBuild:

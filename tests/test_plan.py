@@ -176,6 +176,8 @@ def test_scratch_is_a_steps_own_and_state_for_ever() -> None:
     assert all(end <= start for (_, end), (start, _) in pairwise(ends))  # all four are in use at step 1
     assert layout.arena_bytes == layout.arena_bound == 32 + 32 + 100 + 12
     text = sources(made, flatbuffer.write(graph), "m")
+    own = [each for each in plan_json(made)["tensors"] if each["place"] in ("scratch", "state")]
+    assert [(each["name"], each["bytes"]) for each in own] == [("relu_2 scratch", 100), ("relu_2 state", 10)]
     assert "t1, t2, relu_2_scratch, relu_2_state)" in text["model.c"]
     assert f"nn_load_s8(&relu_2_start, (int8_t *)arena + {layout.states[1]});" in text["model.c"]
     assert "void m_reset(uint8_t *arena);" in text["model.h"]

@@ -116,13 +116,14 @@ def test_the_page_is_whole_and_needs_nothing_else(tmp_path: Path, kind: str, tru
     page = Page()
     page.feed(text)
     assert page.open == []
-    assert page.counts["svg"] == 6 and page.outside == [] and "script" not in page.counts
+    assert page.counts["svg"] == 7 and page.outside == [] and "script" not in page.counts
     captions = [
         "From float to the device",
         truth,
         "Latency in microseconds",
         "Worst windows",
         "Memory of the board",
+        "Arena over the steps of an inference",
         "Zero weights by layer",
     ]
     for caption in captions:
@@ -147,7 +148,7 @@ def test_the_page_of_a_run_without_answers_is_whole(tmp_path: Path) -> None:
     build, _ = made(tmp_path, Faults(fault_at=0))
     page = Page()
     page.feed((build.folder / "report.html").read_text())
-    assert page.counts["svg"] == 2
+    assert page.counts["svg"] == 3
 
 
 def test_names_are_escaped(tmp_path: Path) -> None:
