@@ -20,6 +20,11 @@ ONE_THIRD = 715827883
 Q2_48_OVER_17 = 1515870810
 Q2_MINUS_32_OVER_17 = -1010580540
 
+# In Q0.31: log(2), sqrt(1/2), its root, and the rational function's coefficients around it, with r = 2^(1/4):
+# 11/240 * r, r / 20, 2 / r - r, r / 4.
+LOG_2, SQRT_HALF, FOURTH_ROOT_HALF = 1488522236, 1518500250, 1805811301
+LOG_NUMERATOR, LOG_SQUARE, LOG_CONSTANT, LOG_LINEAR = 117049297, 127690142, 1057819769, 638450708
+
 
 def quantize_multiplier(real: float) -> tuple[int, int]:
     """real = multiplier / 2^31 * 2^shift with multiplier in [2^30, 2^31) (TFLite QuantizeMultiplier)."""
@@ -133,6 +138,27 @@ def _one_minus_over_one_plus(x: Ints) -> Ints:
     return saturate32((estimate - (1 << 29)) << 2)
 
 
+def log_of_sum(x: int) -> int:
+    """log(x) in Q5.26 for x >= 1 in Q12.19 (TFLite log_x_for_x_greater_than_or_equal_to_1).
+
+    x = 2^k * r with r between sqrt(1/2) and 1, log(r) by a rational function around the middle of that interval.
+    """
+    mul = doubling_high_mul
+    halved = mul(x, SQRT_HALF)
+    zeros, halved_zeros = 32 - x.bit_length(), 32 - int(halved).bit_length() - 1
+    above = saturate32(mul(x << (zeros - 1), SQRT_HALF) << 1)
+    below = saturate32(np.array(x, np.int64) << halved_zeros)
+    quarter = 1 << 23  # of a power of two, in Q6.25
+    power = max(((12 - zeros) << 25) + quarter, ((12 - halved_zeros) << 25) - quarter)
+    r = np.minimum(above, below)
+    both, q = r + FOURTH_ROOT_HALF, 2 * (r - FOURTH_ROOT_HALF)
+    middle, square = (both + 1) >> 1, mul(q, q)
+    numerator = mul(q, r) + mul(mul(q, square), LOG_NUMERATOR)
+    denominator = mul(middle, LOG_CONSTANT + q + mul(LOG_SQUARE, square)) + mul(LOG_LINEAR, q)
+    of_r = mul(divide_by_power(numerator, 6), one_over_one_plus(denominator))
+    return int(saturate32((mul(power, LOG_2) + of_r) << 1))
+
+
 def inverse_sqrt(x: int) -> tuple[int, int]:
     """(multiplier, shift) of 1 / sqrt(x) = multiplier / 2^31 * 2^shift (TFLite GetInvSqrtQuantizedMultiplierExp)."""
     if x <= 1:
@@ -149,7 +175,7 @@ def inverse_sqrt(x: int) -> tuple[int, int]:
         cube = saturate32(doubling_high_mul(doubling_high_mul(estimate, estimate), estimate) << 6)
         step = doubling_high_mul(three_halves, estimate) - doubling_high_mul(half, cube)
         estimate = saturate32(step << 3)
-    multiplier = int(doubling_high_mul(estimate, 1518500250))
+    multiplier = int(doubling_high_mul(estimate, SQRT_HALF))
     if shift < 0:
         multiplier, shift = multiplier << -shift, 0
     return multiplier, -shift

@@ -65,6 +65,14 @@ def test_exp_logistic_and_reciprocal_are_close_to_the_real_functions() -> None:
         assert scale / 2**31 * 2.0**-bits == pytest.approx(2.0**19 / value, rel=1e-6)
 
 
+def test_log_and_inverse_root_are_close_to_the_real_functions() -> None:
+    for value in (2**19, 2**19 + 1, 3 * 2**18, 2**26 + 12345, 2**31 - 1):
+        assert fx.log_of_sum(value) / 2**26 == pytest.approx(math.log(value / 2**19), abs=2e-6)
+    for value in (2, 3, 255**2, 2**29 - 1, 2**29, 2**31 - 1):
+        multiplier, shift = fx.inverse_sqrt(value)
+        assert multiplier / 2**31 * 2.0**shift == pytest.approx(value**-0.5, rel=1e-4)
+
+
 @pytest.fixture(scope="module")
 def c_functions(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     folder = tmp_path_factory.mktemp("fixed")
@@ -72,7 +80,9 @@ def c_functions(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     source = ROOT / "tests" / "fixtures" / "fixed" / "fixed.c"
     include = f"-I{ROOT / 'firmware' / 'kernels'}"
     subprocess.run(["gcc", *flags, include, str(source), "-o", str(folder / "fixed.so")], check=True)
-    return ctypes.CDLL(str(folder / "fixed.so"))
+    library = ctypes.CDLL(str(folder / "fixed.so"))
+    library.inverse_sqrt.restype = ctypes.c_int64
+    return library
 
 
 def test_c_equals_python_at_the_edges_and_at_random(c_functions: ctypes.CDLL) -> None:
@@ -88,4 +98,8 @@ def test_c_equals_python_at_the_edges_and_at_random(c_functions: ctypes.CDLL) ->
         below = -inside
         assert c_functions.exp_on_negative_q5(int(below)) == int(fx.exp_on_negative(below, 5))
         assert c_functions.one_over_one_plus(int(inside)) == int(fx.one_over_one_plus(inside))
+        multiplier, power = fx.inverse_sqrt(int(inside))
+        assert c_functions.inverse_sqrt(int(inside)) == multiplier * 64 + power + 32
+        at_least_one = max(int(inside), 1 << 19)
+        assert c_functions.log_of_sum(at_least_one) == fx.log_of_sum(at_least_one)
     assert c_functions.doubling_high_mul(fx.INT32_MIN, fx.INT32_MIN) == fx.INT32_MAX

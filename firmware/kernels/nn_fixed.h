@@ -91,4 +91,61 @@ static inline int32_t nn_one_over_one_plus(int32_t x)
     return nn_saturating_shift(estimate, 1);
 }
 
+static inline int8_t nn_leading_zeros(uint32_t x)
+{
+    int8_t count = 0;
+    for (; count < 32 && !(x & 0x80000000u); x <<= 1) {
+        count++;
+    }
+    return count;
+}
+
+/* log(x) in Q5.26 for x >= 1 in Q12.19: x = 2^k * r with r between sqrt(1/2) and 1, and log(r) by a rational function
+ * around the middle of that interval. The constants are in Q0.31. */
+static inline int32_t nn_log_of_sum(int32_t x)
+{
+    const int32_t log_2 = 1488522236, sqrt_half = 1518500250, fourth_root_half = 1805811301;
+    const int32_t one = (int32_t)1 << 25, quarter = (int32_t)1 << 23; /* of a power of two, in Q6.25 */
+    const int32_t of_cube = 117049297, of_square = 127690142, constant = 1057819769, linear = 638450708;
+    int32_t halved = nn_doubling_high_mul(x, sqrt_half);
+    int32_t zeros = nn_leading_zeros((uint32_t)x), halved_zeros = nn_leading_zeros((uint32_t)halved) - 1;
+    int32_t above = nn_doubling_high_mul((int32_t)((uint32_t)x << (zeros - 1)), sqrt_half);
+    int32_t r = nn_min(nn_saturating_shift(above, 1), halved_zeros > 0 ? nn_saturating_shift(x, halved_zeros) : x);
+    int32_t power = nn_max((12 - zeros) * one + quarter, (12 - halved_zeros) * one - quarter);
+    int32_t middle = (int32_t)(((uint32_t)r + (uint32_t)fourth_root_half + 1) >> 1);
+    int32_t q = 2 * (r - fourth_root_half);
+    int32_t square = nn_doubling_high_mul(q, q);
+    int32_t numerator = nn_doubling_high_mul(q, r) + nn_doubling_high_mul(nn_doubling_high_mul(q, square), of_cube);
+    int32_t denominator = nn_doubling_high_mul(middle, constant + q + nn_doubling_high_mul(of_square, square)) +
+                          nn_doubling_high_mul(linear, q);
+    int32_t of_r = nn_doubling_high_mul(nn_divide_by_power(numerator, 6), nn_one_over_one_plus(denominator));
+    return nn_saturating_shift(nn_doubling_high_mul(power, log_2) + of_r, 1);
+}
+
+/* 1 / sqrt(x) = multiplier / 2^31 * 2^shift; of 0 as of 1. Five Newton steps in Q3.28. */
+static inline int32_t nn_inverse_sqrt(int32_t x, int32_t *shift)
+{
+    const int32_t three_halves = (int32_t)3 << 27, sqrt_half = 1518500250;
+    *shift = 0;
+    if (x <= 1) {
+        return INT32_MAX;
+    }
+    int32_t right = 11;
+    for (; x >= (int32_t)1 << 29; x /= 4) {
+        right++;
+    }
+    int32_t pairs = (nn_leading_zeros((uint32_t)x) - 1) / 2 - 1;
+    int32_t value = (int32_t)((uint32_t)x << (2 * pairs)) >> 1;
+    int32_t half = nn_divide_by_power(value, 1), estimate = (int32_t)1 << 28;
+    for (uint8_t i = 0; i < 5; i++) {
+        int32_t cube = nn_doubling_high_mul(nn_doubling_high_mul(estimate, estimate), estimate);
+        int32_t step = nn_doubling_high_mul(half, nn_saturating_shift(cube, 6));
+        estimate = nn_saturating_shift(nn_doubling_high_mul(three_halves, estimate) - step, 3);
+    }
+    right -= pairs;
+    estimate = nn_doubling_high_mul(estimate, sqrt_half);
+    *shift = right < 0 ? 0 : -right;
+    return right < 0 ? (int32_t)((uint32_t)estimate << -right) : estimate;
+}
+
 #endif

@@ -117,6 +117,18 @@ REFUSALS: dict[str, tuple[Graph, str]] = {
         with_options(first("CONCATENATION"), fused_activation_function=1),
         "has a fused activation, which it does not apply",
     ),
+    "l2 normalization with another output": (
+        with_tensor(first("L2_NORMALIZATION"), 1, quant=OTHER),
+        "l2 normalization must have 1/128 and 0",
+    ),
+    "an activation behind l2 normalization": (
+        with_options(first("L2_NORMALIZATION"), fused_activation_function=1),
+        "has a fused activation, which it does not apply",
+    ),
+    "log softmax with another output": (
+        with_tensor(first("LOG_SOFTMAX"), 1, quant=OTHER),
+        "log softmax must have 1/16 and 127",
+    ),
     "tanh with another output": (with_tensor(first("TANH"), 1, quant=OTHER), "tanh must have 1/128 and 0"),
     "hard swish to a finer output": (
         with_tensor(first("HARD_SWISH"), 1, quant=Quant((1e-6,), (0,))),

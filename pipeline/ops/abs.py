@@ -1,0 +1,36 @@
+"""ABS: the absolute value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.fixedpoint import quantize_multiplier, requantize
+from pipeline.graph import Graph, Node
+from pipeline.ops import cases
+from pipeline.ops.base import ALL_INT8, Unary, clamp8, need_int8, op
+
+
+@op("ABS")
+@dataclass(frozen=True)
+class Abs(Unary):
+    """|x|, rescaled to the output's scale."""
+
+    @classmethod
+    def from_node(cls, node: Node, graph: Graph) -> Abs:
+        """The ratio of scales is taken in float32 (TFLite Micro SetAbsOutputMultiplier)."""
+        x, y = graph.input(node), graph.output(node)
+        need_int8(node, graph, x, y)
+        rescale = quantize_multiplier(float(np.float32(x.scale) / np.float32(y.scale)))
+        return cls(x.count, clamp8(requantize(np.abs(ALL_INT8 - x.zero_point), *rescale) + y.zero_point))
+
+    @classmethod
+    def cases(cls, rng: np.random.Generator) -> Iterator[Graph]:
+        """All 256 values; finer, coarser and the same scale, zero points at both ends."""
+        for factor, zero_points in ((1.0, (0, -128)), (0.5, (-3, -128)), (1.0, (-128, -128)), (2.1, (127, 127)),
+                                    (0.9, (20, -100))):  # fmt: skip
+            x = cases.activation(rng, (1, 256), "input", None, zero_points[0])
+            y = cases.activation(rng, (1, 256), "output", x.scale * factor, zero_points[1])
+            yield cases.one_node("ABS", [x], y, "AbsOptions")
