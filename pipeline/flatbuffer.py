@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import struct
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -136,8 +137,11 @@ def _read_options(operator: Any) -> dict[str, Any]:
 # Writing: what tests and repro folders need, with the same names that reading gives.
 
 
-def write(graph: Graph) -> bytes:
-    """The flatbuffer of a Graph; `read(write(graph))` has the same tensors, nodes, inputs and outputs."""
+def write(graph: Graph, versions: Mapping[str, int] | None = None) -> bytes:
+    """The flatbuffer of a Graph; `read(write(graph))` has the same tensors, nodes, inputs and outputs.
+
+    `versions` of operators are for other readers: this one takes any.
+    """
     builder = flatbuffers.Builder(1024)
     codes = list(dict.fromkeys(node.op for node in graph.nodes))
     buffers = [_write_buffer(builder, b"")]
@@ -148,7 +152,7 @@ def write(graph: Graph) -> bytes:
         tensors.append(_write_tensor(builder, tensor, len(buffers) - 1 if tensor.data is not None else 0))
     operators = [_write_node(builder, node, codes.index(node.op)) for node in graph.nodes]
     subgraph = _write_subgraph(builder, graph, tensors, operators)
-    opcodes = [_write_code(builder, op) for op in codes]
+    opcodes = [_write_code(builder, op, (versions or {}).get(op, 1)) for op in codes]
     vectors = [_offsets(builder, part) for part in (opcodes, [subgraph], buffers)]
     tflite.ModelStart(builder)
     tflite.ModelAddVersion(builder, 3)
@@ -242,10 +246,11 @@ def _write_subgraph(builder: Any, graph: Graph, tensors: list[int], operators: l
     return int(tflite.SubGraphEnd(builder))
 
 
-def _write_code(builder: Any, op: str) -> int:
+def _write_code(builder: Any, op: str, version: int) -> int:
     value = _values(tflite.BuiltinOperator)[op]
     tflite.OperatorCodeStart(builder)
     tflite.OperatorCodeAddDeprecatedBuiltinCode(builder, min(value, 127))
     tflite.OperatorCodeAddBuiltinCode(builder, value)
     tflite.OperatorCodeAddVersion(builder, 1)
+    tflite.OperatorCodeAddVersion(builder, version)
     return int(tflite.OperatorCodeEnd(builder))
