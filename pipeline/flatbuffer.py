@@ -114,7 +114,8 @@ def _read_node(model: Any, operator: Any, index: int) -> Node:
     op = _names(tflite.BuiltinOperator).get(builtin, f"BUILTIN_{builtin}")
     if op == "CUSTOM":
         op = f"CUSTOM({(code.CustomCode() or b'').decode()})"
-    return Node(index, op, _ints(operator.InputsAsNumpy()), _ints(operator.OutputsAsNumpy()), _read_options(operator))
+    edges = (_ints(operator.InputsAsNumpy()), _ints(operator.OutputsAsNumpy()))
+    return Node(index, op, *edges, _read_options(operator), _ints(operator.IntermediatesAsNumpy()))
 
 
 def _read_options(operator: Any) -> dict[str, Any]:
@@ -213,11 +214,13 @@ def _write_quant(builder: Any, quant: Quant) -> int:
 def _write_node(builder: Any, node: Node, code: int) -> int:
     kind = node.options.get("table", "NONE")
     inputs, outputs = _vector(builder, node.inputs, "int32"), _vector(builder, node.outputs, "int32")
+    intermediates = _vector(builder, node.intermediates, "int32")
     options = _write_options(builder, kind, node.options) if kind != "NONE" else 0
     tflite.OperatorStart(builder)
     tflite.OperatorAddOpcodeIndex(builder, code)
     tflite.OperatorAddInputs(builder, inputs)
     tflite.OperatorAddOutputs(builder, outputs)
+    tflite.OperatorAddIntermediates(builder, intermediates)
     if kind != "NONE":
         tflite.OperatorAddBuiltinOptionsType(builder, _values(tflite.BuiltinOptions)[kind])
         tflite.OperatorAddBuiltinOptions(builder, options)

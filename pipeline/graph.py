@@ -58,6 +58,7 @@ class Node:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     options: Mapping[str, Any]
+    intermediates: tuple[int, ...] = ()  # tensors that only carry quantization; only tflite-runtime's LSTM asks for them
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ class Interpreter:
 
     def run(self, window: bytes) -> bytes:
         """One inference: the int8 window, the int8 answer."""
+        self._interpreter.reset()  # a window knows nothing of those before it
         self._interpreter.set_input(np.frombuffer(window, np.int8).reshape(self._shape), 0)
         self._interpreter.invoke()
         return bytes(np.asarray(self._interpreter.get_output(0), np.int8).tobytes())

@@ -73,6 +73,21 @@ class Op(Protocol):
         """Small random graphs of this one operator, for the conformance test."""
 
 
+class Stateful(Protocol):
+    """An operator that keeps bytes from one inference to the next: int8 [bytes], as its kernel has them."""
+
+    @property
+    def start(self) -> Int8s:
+        """The bytes before the first inference and after a reset."""
+
+    def step(self, state: Int8s, *inputs: Int8s) -> tuple[Int8s, Int8s]:
+        """The integer oracle: the output, and the bytes behind it."""
+
+    def run(self, *inputs: Int8s) -> Int8s:
+        """The first inference's output."""
+        return self.step(self.start, *inputs)[0]
+
+
 OpClass = TypeVar("OpClass", bound=type)
 _OPS: dict[str, type[Op]] = {}
 
@@ -133,6 +148,19 @@ def need_constant(node: Node, graph: Graph, slot: int, what: str) -> Tensor:
     tensor = graph.tensor(node, slot)
     if tensor is None or tensor.data is None:
         raise Problem(graph.label(node), f"its {what} are not constant", "only constant ones are compiled")
+    return tensor
+
+
+def need_variable(node: Node, graph: Graph, slot: int, *dtypes: str) -> Tensor:
+    """The input in `slot`, which must be a variable of one of these types that no other operator has."""
+    tensor = graph.input(node, slot)
+    if not tensor.is_variable or tensor.dtype not in dtypes or tensor.quant is None:
+        kind = "variable" if tensor.is_variable else "tensor"
+        raise Problem(graph.label(node), f"its state {tensor.name} is a {tensor.dtype} {kind}",
+                      f"its kernel takes a quantized variable of {' or '.join(dtypes)}")  # fmt: skip
+    if sum(other.inputs.count(node.inputs[slot]) for other in graph.nodes) > 1:
+        raise Problem(graph.label(node), f"shares its state {tensor.name} with another operator",
+                      "build the network so that each layer has a state of its own")  # fmt: skip
     return tensor
 
 

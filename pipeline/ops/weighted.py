@@ -43,10 +43,7 @@ def weighted(node: Node, graph: Graph, channels: int, slots: tuple[int, int] = (
     """Input and optional bias in `slots`, weights in slot 1, checked, with the multipliers of the rescale."""
     x, y = graph.input(node, slots[0]), graph.output(node)
     need_int8(node, graph, x, y)
-    w = need_constant(node, graph, 1, "weights")
-    if w.dtype != "int8" or w.quant is None or any(w.quant.zero_point):
-        raise Problem(graph.label(node), f"its weights are not symmetric int8 but {w.dtype}",
-                      "convert with full integer quantization: python -m pipeline.quantize")  # fmt: skip
+    w = symmetric(node, graph, 1)
     reals = _effective_scales(node, x, w, y)
     if len(reals) not in (1, channels):
         what = f"has {len(reals)} weight scales for {channels} channels"
@@ -57,13 +54,22 @@ def weighted(node: Node, graph: Graph, channels: int, slots: tuple[int, int] = (
     assert w.data is not None
     return Weighted(
         weights=w.data,
-        bias=_bias(node, graph, slots[1], channels),
+        bias=biases(node, graph, slots[1], channels),
         multiplier=np.array([multiplier for multiplier, _ in pairs], np.int32),
         shift=np.array([shift for _, shift in pairs], np.int8),
         input_offset=-x.zero_point,
         output_offset=y.zero_point,
         range=activation_range(node, graph, y),
     )
+
+
+def symmetric(node: Node, graph: Graph, slot: int) -> Tensor:
+    """Constant int8 weights with zero point 0."""
+    w = need_constant(node, graph, slot, "weights")
+    if w.dtype != "int8" or w.quant is None or any(w.quant.zero_point):
+        raise Problem(graph.label(node), f"its weights are not symmetric int8 but {w.dtype}",
+                      "convert with full integer quantization: python -m pipeline.quantize")  # fmt: skip
+    return w
 
 
 def _effective_scales(node: Node, x: Tensor, w: Tensor, y: Tensor) -> list[float]:
@@ -77,7 +83,8 @@ def _effective_scales(node: Node, x: Tensor, w: Tensor, y: Tensor) -> list[float
     return [x.scale * float(scale) / y.scale for scale in scales(w)]
 
 
-def _bias(node: Node, graph: Graph, slot: int, channels: int) -> NDArray[np.int32]:
+def biases(node: Node, graph: Graph, slot: int, channels: int) -> NDArray[np.int32]:
+    """Constant int32 [channels]; zeros where there are none."""
     if graph.tensor(node, slot) is None:
         return np.zeros(channels, np.int32)
     bias = need_constant(node, graph, slot, "biases")

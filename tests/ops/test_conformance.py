@@ -40,6 +40,7 @@ def micro_answers(case: Case) -> NDArray[np.int8]:
     interpreter = runtime.Interpreter.from_bytes(case.content, arena_size=2_000_000)
     made = []
     for window in case.windows:
+        interpreter.reset()
         interpreter.set_input(window, 0)
         interpreter.invoke()
         made.append(interpreter.get_output(0).copy())
