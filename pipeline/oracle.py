@@ -96,10 +96,10 @@ def _check_edges(graph: Graph, where: Path | str) -> None:
 
 
 def _check_state(graph: Graph, where: Path | str) -> None:
-    """tflite-runtime 2.14 takes every SVDF's state for int8 and writes behind its end."""
-    wide = [graph.label(node) for node in graph.nodes if node.op == "SVDF" and graph.input(node, 4).dtype != "int8"]
-    if wide:
-        raise Problem(where, f"tflite-runtime 2.14 misreads the 16-bit state of {', '.join(wide)}",
+    """tflite-runtime 2.14 takes every SVDF's state for int16 and writes behind its end."""
+    narrow = [graph.label(node) for node in graph.nodes if node.op == "SVDF" and graph.input(node, 4).dtype != "int16"]
+    if narrow:
+        raise Problem(where, f"tflite-runtime 2.14 misreads the 8-bit state of {', '.join(narrow)}",
                       "the reference is the integer oracle")  # fmt: skip
 
 

@@ -24,7 +24,7 @@ FEATURES, TIME, BIAS, STATE = range(1, 5)  # slots
 class Svdf(Stateful):
     """Weights int8 [filters, inputs]; in time, like the state, int16 or int8 [filters, memory], the oldest first."""
 
-    tflite_differs = "tflite-runtime 2.14 takes 16-bit state for 8-bit and writes behind its end: oracle.py refuses it"
+    tflite_differs = "tflite-runtime 2.14 takes 8-bit state for 16-bit and writes behind its end: oracle.py refuses it"
     rank: int
     weights: Int8s = field(compare=False)
     time: NDArray[Any] = field(compare=False)
