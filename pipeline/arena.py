@@ -48,7 +48,7 @@ def _place(buffers: Sequence[Buffer], order: Sequence[int]) -> list[int]:
         for start, end in taken:
             if place + buffers[i].size <= start:
                 break
-            place = max(place, _aligned(end))
+            place = max(place, aligned(end))
         offsets[i] = place
     return [offsets[i] for i in range(len(buffers))]
 
@@ -56,13 +56,14 @@ def _place(buffers: Sequence[Buffer], order: Sequence[int]) -> list[int]:
 def lower_bound(buffers: Sequence[Buffer]) -> int:
     """The largest set of bytes in use at one step: no packing can need less."""
     steps = {buffer.first for buffer in buffers}
-    return max((sum(_aligned(b.size) for b in buffers if b.first <= step <= b.last) for step in steps), default=0)
+    return max((sum(aligned(b.size) for b in buffers if b.first <= step <= b.last) for step in steps), default=0)
 
 
 def arena_size(buffers: Sequence[Buffer], offsets: Sequence[int]) -> int:
     """Bytes of the arena that holds all of them."""
-    return _aligned(max((offset + buffer.size for buffer, offset in zip(buffers, offsets, strict=True)), default=0))
+    return aligned(max((offset + buffer.size for buffer, offset in zip(buffers, offsets, strict=True)), default=0))
 
 
-def _aligned(size: int) -> int:
+def aligned(size: int) -> int:
+    """The size, or the next larger one at which a buffer may begin."""
     return -(-size // ALIGNMENT) * ALIGNMENT

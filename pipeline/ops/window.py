@@ -45,12 +45,13 @@ class Window:
 
 
 def window_of(node: Node, x: Tensor, y: Tensor, kernel: Pair) -> Window:
-    """The window of a node with TFLite's stride, dilation and padding options."""
+    """The window of a node with TFLite's stride, dilation and padding options, or the `pads` that a pass gave it."""
     options = node.options
     stride = (options["stride_h"], options["stride_w"])
     dilation = (options.get("dilation_h_factor", 1), options.get("dilation_w_factor", 1))
     inputs, outputs = shape3(x), shape3(y)
-    pads = [padding(node, (inputs[i], kernel[i], outputs[i]), stride[i], dilation[i]) for i in (0, 1)]
+    usual = [padding(node, (inputs[i], kernel[i], outputs[i]), stride[i], dilation[i]) for i in (0, 1)]
+    pads = options.get("pads", usual)
     return Window(inputs, outputs, kernel, stride, dilation, (pads[0], pads[1]))
 
 
