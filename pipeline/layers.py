@@ -90,16 +90,18 @@ def _body(device: Device, answer: Frame, wanted: int) -> bytes:
 
 
 def profile(seen: list[Step], model: Built, ticks_per_unit: float) -> list[Facts]:
-    """A row a step: its operator and name, ticks in the clock's unit, share, MACs, ticks a MAC, weights, zeros."""
-    whole = sum(step.ticks for step in seen) or 1
+    """A row a step: its operator and name, ticks in the clock's unit, share, MACs, ticks a MAC, weights, zeros.
+
+    Where no step has ticks (TFLite Micro's package times none), ticks and share are None."""
+    whole = sum(step.ticks for step in seen)
     rows = []
     for step, facts in zip(seen, model.plan["operators"], strict=False):
         units, macs = step.ticks / ticks_per_unit, facts.get("macs", 0)
         rows.append({
             **{key: facts.get(key) for key in ("index", "op", "name", "kernel", "macs", "weights_bytes", "zeros")},
-            "ticks": round(units, 1),
-            "share": step.ticks / whole,
-            "ticks_per_mac": round(units / macs, 3) if macs else None,
+            "ticks": round(units, 1) if whole else None,
+            "share": step.ticks / whole if whole else None,
+            "ticks_per_mac": round(units / macs, 3) if macs and whole else None,
         })  # fmt: skip
     return rows
 

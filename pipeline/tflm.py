@@ -7,10 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pipeline import __version__, files
 from pipeline.ctext import edge, edge_json, flatbuffer_array, origin, render, write_changed
 from pipeline.flatbuffer import read
 from pipeline.graph import Graph, Node
+from pipeline.importer import DAMAGE
+from pipeline.ops.base import known_ops
 from pipeline.plan import c_name, layer_path
 from pipeline.problem import Problem, raise_all
 from pipeline.tflm_arena import BISECTED, Arena, find_arena
@@ -63,7 +67,7 @@ def sources(graph: Graph, content: bytes, model: str, arena: Arena) -> dict[str,
         **origin(model, graph.model_id, __version__),
         **flatbuffer_array(content),
         "kernel_version": KERNEL_VERSION,
-        "steps": graph.nodes,
+        "steps": steps(graph),
         "input": edge(graph.tensors[graph.inputs[0]]),
         "output": edge(graph.tensors[graph.outputs[0]]),
         "weights_bytes": len(content),
@@ -87,18 +91,41 @@ def plan_json(graph: Graph, content: bytes, arena: Arena, head: Mapping[str, Any
         "input": edge_json(graph.tensors[graph.inputs[0]]),
         "output": edge_json(graph.tensors[graph.outputs[0]]),
         "operators": [
-            {"index": node.index, "op": node.op, "name": c_name(layer_path(graph, node), node.op),
-             "output_shape": list(graph.output(node).shape), "output": node.outputs[0],
+            {"index": index, "op": node.op, "name": c_name(layer_path(graph, node), node.op),
+             "output_shape": list(graph.tensors[output].shape), "output": output,
+             "macs": _macs(graph, node) if output == node.outputs[0] else 0, **_constants(graph, node),
              **_sources(graph, node)}
-            for node in graph.nodes
+            for index, (node, output) in enumerate(steps(graph))
         ],
     }  # fmt: skip
 
 
+def steps(graph: Graph) -> list[tuple[Node, int]]:
+    """What LAYERS tells of: each operator's outputs, one by one."""
+    return [(node, output) for node in graph.nodes for output in node.outputs]
+
+
+def _macs(graph: Graph, node: Node) -> int:
+    """Multiply-accumulates, where the node is one of those that `compiled` knows, else 0."""
+    try:
+        return known_ops()[node.op].from_node(node, graph).macs
+    except (Problem, *DAMAGE):
+        return 0
+
+
+def _constants(graph: Graph, node: Node) -> dict[str, Any]:
+    """Bytes of the node's constants, and the share of weights that are zero."""
+    constants = [data for i in node.inputs if i >= 0 and (data := graph.tensors[i].data) is not None]
+    weights = [data for data in constants if data.dtype == np.int8]
+    zeros = float(np.mean(weights[0] == 0)) if weights else None
+    return {"weights_bytes": sum(data.nbytes for data in constants), "zeros": zeros}
+
+
 def _sources(graph: Graph, node: Node) -> dict[str, list[int]]:
-    """The node's activations, and the operator that made each; -1 for the window."""
+    """The node's activations, and the step that made each; -1 for the window."""
     inputs = [i for i in node.inputs if i >= 0 and graph.tensors[i].data is None]
-    return {"inputs": inputs, "makers": [next((n.index for n in graph.nodes if i in n.outputs), -1) for i in inputs]}
+    makers = {output: index for index, (_, output) in enumerate(steps(graph))}
+    return {"inputs": inputs, "makers": [makers.get(i, -1) for i in inputs]}
 
 
 def generate(folder: Path, path: Path, head: Mapping[str, Any]) -> str:

@@ -136,10 +136,12 @@ def stack(facts: Facts | None) -> str:
 
 
 def layers(facts: Facts) -> str:
-    """Where a wrong window goes wrong, or the three steps that take longest."""
-    longest = [step for step in sorted(facts["steps"], key=lambda step: -step["share"])[:3] if step["ticks"]]
-    each = (f"{step['name']} {100 * step['share']:.3g} %" + _per_mac(step) for step in longest)
-    return "; ".join(filter(None, [facts["words"], ", ".join(each)]))
+    """Where a wrong window goes wrong, and the three steps that take longest."""
+    timed = [step for step in facts["steps"] if step["ticks"]]
+    longest = sorted(timed, key=lambda step: -float(step["share"]))[:3]
+    each = ", ".join(f"{step['name']} {100 * step['share']:.3g} %" + _per_mac(step) for step in longest)
+    untimed = "no ticks: this device does not time its steps" if facts["steps"] and not timed else ""
+    return "; ".join(filter(None, [facts["words"], each, untimed]))
 
 
 def _per_mac(step: Facts) -> str:

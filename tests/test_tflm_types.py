@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -31,7 +31,7 @@ STRICT = ["-std=c++17", "-fno-rtti", "-fno-exceptions", "-fno-threadsafe-statics
 ARENA = Arena("invented", *[Size(512, 1024, 128, 256, 64)] * 3)
 
 
-def check(core: str, source: Path, *folders: Path) -> None:
+def check(core: str, source: Path, *folders: Path, flags: Sequence[str] = ()) -> None:
     """Compile one file without making anything of it."""
     if shutil.which(COMPILERS[core][0]) is None:
         pytest.fail(f"{COMPILERS[core][0]} is missing: make test installs it")
@@ -41,6 +41,7 @@ def check(core: str, source: Path, *folders: Path) -> None:
         *STRICT,
         *own,
         *include_flags(),
+        *flags,
         "-DBOARD_ARENA_BYTES=200000",
         "-fsyntax-only",
         str(source),
@@ -55,10 +56,11 @@ def write_sources(content: bytes, name: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("core", COMPILERS)
-def test_the_runtime_and_a_generated_model_fit_tflite_micro(core: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("flags", [[], ["-DWITH_LAYERS"]], ids=["plain", "layers"])
+def test_the_runtime_and_a_generated_model_fit_tflite_micro(core: str, flags: list[str], tmp_path: Path) -> None:
     write_sources(gesture(), "gesture", tmp_path)
     for source in RUNTIME.glob("*.cc"):
-        check(core, source, tmp_path)
+        check(core, source, tmp_path, flags=flags)
 
 
 @pytest.mark.parametrize("core", COMPILERS)

@@ -8,6 +8,7 @@
 
 #include "model.h"
 #include "model_data.h"
+#include "profiler.h"
 #include "resolver.h"
 #include "tensorflow/lite/micro/micro_interpreter.h"
 #include "tensorflow/lite/micro/micro_log.h"
@@ -19,11 +20,19 @@ static_assert(MODEL_ARENA_BYTES <= BOARD_ARENA_BYTES, MODEL_NAME ": the arena do
 namespace
 {
 
+/* With what TFLite Micro shows only to those who derive from it. */
+class Interpreter : public tflite::MicroInterpreter
+{
+  public:
+    using tflite::MicroInterpreter::context;
+    using tflite::MicroInterpreter::MicroInterpreter;
+};
+
 alignas(16) uint8_t arena[MODEL_ARENA_BYTES];
-alignas(tflite::MicroInterpreter) uint8_t interpreter_place[sizeof(tflite::MicroInterpreter)];
+alignas(Interpreter) uint8_t interpreter_place[sizeof(Interpreter)];
 alignas(model_resolver_t) uint8_t resolver_place[sizeof(model_resolver_t)];
 
-tflite::MicroInterpreter *interpreter;
+Interpreter *interpreter;
 const char *stopped; /* a fault after which TFLite Micro cannot go on */
 jmp_buf halt;
 bool may_halt;
@@ -48,6 +57,15 @@ bool is_edge(const TfLiteTensor *tensor, size_t bytes, int32_t zero_point)
            tensor->params.zero_point == zero_point && tensor->data.int8 != nullptr;
 }
 
+tflite::MicroProfilerInterface *profiler()
+{
+#ifdef WITH_LAYERS
+    return layers_profiler();
+#else
+    return nullptr;
+#endif
+}
+
 const char *start()
 {
     const tflite::Model *model = tflite::GetModel(MODEL_DATA);
@@ -61,7 +79,7 @@ const char *start()
     if (model_resolve(*resolver) != kTfLiteOk) {
         return words_said("the resolver does not take the model's operators");
     }
-    interpreter = new (interpreter_place) tflite::MicroInterpreter(model, *resolver, arena, sizeof arena);
+    interpreter = new (interpreter_place) Interpreter(model, *resolver, arena, sizeof arena, nullptr, profiler());
     if (interpreter->AllocateTensors() != kTfLiteOk) {
         return words_said("AllocateTensors failed, and this TFLite Micro was built without its words");
     }
@@ -91,6 +109,11 @@ const char *halted()
 }
 
 } // namespace
+
+const TfLiteContext *runtime_context()
+{
+    return &interpreter->context();
+}
 
 const char *runtime_name(void)
 {
