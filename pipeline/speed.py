@@ -11,7 +11,7 @@ from pipeline.device import Device
 from pipeline.problem import Problem
 from pipeline.wire import Info
 
-RATES = (2_000_000, 1_000_000, 921_600, 460_800, 230_400)
+RATES = (2_000_000, 1_000_000, 921_600, 500_000, 460_800, 250_000, 230_400)
 QUESTIONS = 20  # HELLOs that must come back without damage before a rate is trusted
 SECONDS = 0.5  # for one of them
 LAST_SECONDS = 0.2  # for a device that is asked to go back and may be gone

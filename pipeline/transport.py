@@ -7,6 +7,7 @@ import select
 import stat
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -165,7 +166,8 @@ class Line:
     def set_baud(self, baud: int) -> None:
         """See Transport."""
         if hasattr(self._port, "baudrate"):
-            self._port.baudrate = baud
+            with suppress(ValueError, OSError):  # an adapter that cannot: then nothing is understood, which is noticed
+                self._port.baudrate = baud
 
     def close(self) -> None:
         """See Transport."""
@@ -221,7 +223,8 @@ class PortLine:
 
     def set_baud(self, baud: int) -> None:
         """See Transport."""
-        self._port.baudrate = baud
+        with suppress(ValueError, OSError):
+            self._port.baudrate = baud
 
     def close(self) -> None:
         """See Transport."""

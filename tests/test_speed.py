@@ -78,6 +78,25 @@ def test_a_rate_at_which_the_line_is_noise_is_not_taken(device: Device, monkeypa
     assert all_right(device)
 
 
+def test_a_port_that_refuses_a_rate_leads_to_the_next(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a driver that knows only the usual rates; the device has changed already and is found again."""
+    line = line_of(device)
+
+    class Port:
+        def __getattr__(self, name: str) -> object:
+            return getattr(real, name)
+
+        def __setattr__(self, name: str, value: int) -> None:
+            if value in (2_000_000, 921_600):
+                raise ValueError(f"Failed to set custom baud rate ({value})")
+            real.baudrate = value
+
+    real = line._port
+    monkeypatch.setattr(line, "_port", Port())
+    assert speed.speed_up(device, device.hello(), 115_200, 2_000_000) == 460_800
+    assert all_right(device)
+
+
 def test_a_rate_that_fails_during_the_run_is_given_up(device: Device) -> None:
     info = device.hello()
     assert speed.speed_up(device, info, 115_200, 921_600) == 921_600

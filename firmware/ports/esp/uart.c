@@ -3,6 +3,7 @@
 
 #ifndef BOARD_SERIAL_USB
 
+#include "divider.h"
 #include "port.h"
 
 #define UART0_FIFO REGISTER(0x60000000)
@@ -17,6 +18,7 @@
 #define UPDATE (1u << 31)
 
 enum { CRYSTAL_HZ = 40000000, BAUD = 115200 };
+enum { LEAST_SIXTEENTHS = 2 << 4, MOST_SIXTEENTHS = 0xFFF << 4 };
 enum { FIFO_BYTES = 128, TRANSMIT_ROOM = FIFO_BYTES - 2, COUNT_BITS = 0x3FF };
 enum { UPDATE_PATIENCE = 10000 };
 
@@ -30,18 +32,31 @@ static uint32_t bytes_received(void)
     return UART0_STATUS & COUNT_BITS;
 }
 
-/* The crystal drives the line, so that its rate does not follow the processor's clock. */
-void serial_start(void)
+static uint32_t divider(uint32_t baud)
 {
-    const uint32_t sixteenths = (16u * (CRYSTAL_HZ / 100) + BAUD / 200) / (BAUD / 100);
+    return divider_of(16u * CRYSTAL_HZ, baud == 0 ? BAUD : baud, LEAST_SIXTEENTHS, MOST_SIXTEENTHS);
+}
 
+int port_takes_baud(uint32_t baud)
+{
+    return divider(baud) != 0;
+}
+
+/* The crystal drives the line, so that its rate does not follow the processor's clock. */
+void port_set_baud(uint32_t baud)
+{
     while (bytes_to_send() != 0 || (UART0_STATE >> 4 & 15) != 0) {
     }
     UART0_CLOCK = CLOCK_CRYSTAL | CLOCK_ENABLE;
-    UART0_CLOCK_DIVIDER = sixteenths >> 4 | (sixteenths & 15) << 20;
+    UART0_CLOCK_DIVIDER = divider(baud) >> 4 | (divider(baud) & 15) << 20;
     UART0_UPDATE |= UPDATE;
     for (int i = 0; i < UPDATE_PATIENCE && (UART0_UPDATE & UPDATE) != 0; i++) {
     }
+}
+
+void serial_start(void)
+{
+    port_set_baud(0); /* when the ROM's own words are out */
 }
 
 size_t port_read(uint8_t *bytes, size_t capacity)

@@ -2,6 +2,8 @@
    Technical Reference Manual. */
 #include "port.h"
 
+#include "divider.h"
+
 #ifndef REGISTER /* a test has its own */
 #define REGISTER(address) (*(volatile uint32_t *)(address))
 #endif
@@ -22,7 +24,7 @@
 enum { CLOCK_SOURCE_SHIFT = 27 /* 2 bits of RTC_CLOCK; 0: the crystal */ };
 enum { TRANSMIT_COUNT_SHIFT = 16, TRANSMIT_STATE_SHIFT = 24 /* in UART0_STATUS; the receive count is at 0 */ };
 enum { FIFO_BYTES = 128, TRANSMIT_ROOM = FIFO_BYTES - 2 };
-enum { BAUD = 115200 };
+enum { BAUD = 115200, LEAST_SIXTEENTHS = 2 << 4, MOST_SIXTEENTHS = 0xFFFFF << 4 };
 enum { CREDITS = 1 /* receive is polled: while the model runs only the FIFO takes bytes */ };
 
 #define WATCHDOG_KEY 0x50D83AA1u
@@ -52,13 +54,22 @@ static uint32_t bytes_received(void)
     return UART0_STATUS & 0xFF;
 }
 
-/* The crystal drives processor and UART whatever ran before us, so both follow from one fact of the board. */
-static void set_clocks(void)
+/* The crystal drives processor and UART, so both follow from one fact of the board. */
+static uint32_t divider(uint32_t baud)
 {
-    const uint32_t sixteenths = (16u * (BOARD_CLOCK_HZ / 100) + BAUD / 200) / (BAUD / 100);
+    return divider_of(16u * BOARD_CLOCK_HZ, baud == 0 ? BAUD : baud, LEAST_SIXTEENTHS, MOST_SIXTEENTHS);
+}
 
-    RTC_CLOCK &= ~(3u << CLOCK_SOURCE_SHIFT);
-    UART0_CLOCK_DIVIDER = sixteenths >> 4 | (sixteenths & 15) << 20;
+int port_takes_baud(uint32_t baud)
+{
+    return divider(baud) != 0;
+}
+
+void port_set_baud(uint32_t baud)
+{
+    while (still_sending()) {
+    }
+    UART0_CLOCK_DIVIDER = divider(baud) >> 4 | (divider(baud) & 15) << 20;
 }
 
 void port_start(void)
@@ -67,7 +78,8 @@ void port_start(void)
     while (still_sending()) {
         /* the ROM's own words, at its own rate */
     }
-    set_clocks();
+    RTC_CLOCK &= ~(3u << CLOCK_SOURCE_SHIFT); /* whatever ran before us */
+    port_set_baud(0);
 }
 
 static uint8_t reset_cause(void)

@@ -9,6 +9,7 @@
 #include "freertos/FreeRTOS.h"
 #include "freertos/task.h"
 
+#include "divider.h"
 #include "model.h"
 #include "runtime.h"
 #include "session.h"
@@ -19,6 +20,7 @@
 
 enum { LINE = UART_NUM_0 };
 enum { RECEIVE_BYTES = 8192 /* filled by an interrupt while the model runs */, FRAME_EXTRA_BYTES = 16 };
+enum { CRYSTAL_HZ = 40000000, LEAST_SIXTEENTHS = 2 << 4, MOST_SIXTEENTHS = 0xFFF << 4 };
 enum { RESTS_EVERY_US = 1000000 /* the task watchdog looks whether the idle task had its turn every 5 s */ };
 
 static void start_line(void)
@@ -110,6 +112,18 @@ size_t port_read(uint8_t *bytes, size_t capacity)
 void port_write(const uint8_t *bytes, size_t count)
 {
     uart_write_bytes(LINE, bytes, count);
+}
+
+/* By the slowest clock that a chip's UART may have, the crystal; dividers count in sixteenths. */
+int port_takes_baud(uint32_t baud)
+{
+    return baud == 0 || divider_of(16u * CRYSTAL_HZ, baud, LEAST_SIXTEENTHS, MOST_SIXTEENTHS) != 0;
+}
+
+void port_set_baud(uint32_t baud)
+{
+    ESP_ERROR_CHECK(uart_wait_tx_done(LINE, portMAX_DELAY));
+    ESP_ERROR_CHECK(uart_set_baudrate(LINE, baud == 0 ? BOARD_BAUD : baud));
 }
 
 uint32_t port_ticks(void)

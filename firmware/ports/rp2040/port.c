@@ -2,6 +2,8 @@
    cycle counter. Registers from Raspberry Pi's RP2040 datasheet. */
 #include "port.h"
 
+#include "divider.h"
+
 #ifndef REGISTER /* a test has its own */
 #define REGISTER(address) (*(volatile uint32_t *)(address))
 #endif
@@ -44,11 +46,11 @@ enum { SYSTEM_FROM_PLL = 1, REFERENCE_FROM_CRYSTAL = 2, PERIPHERALS_ENABLE = 1 <
 enum { PLL_CORE = 1 << 0 | 1 << 5, PLL_OUTPUT = 1 << 3 }; /* in PLL_POWER_DOWN */
 enum { PLL_VCO_HZ = 1500000000, PLL_DIVIDE_BY_12 = 6 << 16 | 2 << 12, CRYSTAL_HZ = 12000000 };
 enum { GPIO_UART = 2, PAD_INPUT_PULLED_UP = 0x5A };
-enum { UART_RECEIVE_EMPTY = 1 << 4, UART_TRANSMIT_FULL = 1 << 5 };
+enum { UART_SENDS = 1 << 3, UART_RECEIVE_EMPTY = 1 << 4, UART_TRANSMIT_FULL = 1 << 5 };
 enum { UART_8_BITS_FIFOS = 3 << 5 | 1 << 4, UART_ENABLE = 1 | 1 << 8 | 1 << 9 };
 enum { WATCHDOG_ENABLE = 1 << 30 };
 enum { SYSTICK_ENABLE = 7 /* processor clock, with interrupt */, SYSTICK_BITS = 24, SYSTICK_MAX = 0xFFFFFF };
-enum { BAUD = 115200 };
+enum { BAUD = 115200, LEAST_64THS = 1 << 6, MOST_64THS = 0xFFFF << 6 };
 enum { CREDITS = 1 /* receive is polled: while the model runs only the FIFO takes bytes */ };
 
 #define READY 0x80000000u /* in CRYSTAL_STATUS and PLL_STATUS */
@@ -97,15 +99,33 @@ static void set_clocks(void)
     CLOCK_PERIPHERALS = PERIPHERALS_ENABLE;
 }
 
-static void set_line(void)
+/* In 64ths; a bit has 16 steps of it. */
+static uint32_t divider(uint32_t baud)
 {
-    const uint32_t sixty_fourths = (BOARD_CLOCK_HZ * 4u + BAUD / 2) / BAUD;
+    return divider_of(BOARD_CLOCK_HZ * 4u, baud == 0 ? BAUD : baud, LEAST_64THS, MOST_64THS);
+}
 
-    end_resets(RESET_IO | RESET_PADS | RESET_UART0);
-    UART0_DIVIDER = sixty_fourths >> 6;
-    UART0_DIVIDER_64THS = sixty_fourths & 63;
+int port_takes_baud(uint32_t baud)
+{
+    return divider(baud) != 0;
+}
+
+/* The UART has to be off while its divider changes. */
+void port_set_baud(uint32_t baud)
+{
+    while ((UART0_FLAGS & UART_SENDS) != 0) {
+    }
+    UART0_CONTROL = 0;
+    UART0_DIVIDER = divider(baud) >> 6;
+    UART0_DIVIDER_64THS = divider(baud) & 63;
     UART0_FORMAT = UART_8_BITS_FIFOS; /* after the divider, which is taken over only now */
     UART0_CONTROL = UART_ENABLE;
+}
+
+static void set_line(void)
+{
+    end_resets(RESET_IO | RESET_PADS | RESET_UART0);
+    port_set_baud(0);
     GPIO1_PAD = PAD_INPUT_PULLED_UP;
     GPIO0_CONTROL = GPIO_UART;
     GPIO1_CONTROL = GPIO_UART;
