@@ -105,6 +105,10 @@ REFUSALS: dict[str, tuple[Graph, str]] = {
         with_tensor(first("SUB"), first("SUB").outputs[0], quant=Quant((1e-9,), (0,))),
         "is too small beside its inputs'",
     ),
+    "a quotient finer than its inputs": (
+        with_tensor(first("DIV"), 2, quant=Quant((1e-9,), (0,))),
+        "is too small for a quotient of its inputs",
+    ),
     "matrices of unequal batches": (
         with_tensor(first("BATCH_MATMUL"), 1, shape=(2, 4, 4)),
         "multiplies [1, 4, 4] by [2, 4, 4]",
