@@ -36,7 +36,7 @@ PACKAGES      := python3-venv gcc libc6-dev gcc-arm-none-eabi libnewlib-arm-none
 TEST_PACKAGES := $(PACKAGES) g++ libstdc++-arm-none-eabi-newlib clang libclang-rt-14-dev
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test model train hil self-test flash sketch idf platformio package boards models lint format lines clean distclean
+.PHONY: help demo test model train hil self-test flash sketch idf platformio package boards models bench lint format lines clean distclean
 
 help:
 	@echo 'make demo                       the whole line for rehab on an emulated esp32, ending in a report'
@@ -52,6 +52,7 @@ help:
 	@echo 'make train name=N [folds=5]     train only; with folds, cross-validate'
 	@echo 'make boards, make models        what there is'
 	@echo 'make lint, make format          check or mend style;  make lines: how much code there is'
+	@echo 'make bench                      instructions of an inference, beside other tools'
 	@echo 'make clean, make distclean      remove build/; remove .venv too'
 	@echo 'now: board=$(board) name=$(name) runtime=$(runtime)'
 
@@ -200,6 +201,11 @@ format: .venv/test-ready
 	$(PY) -m ruff check --fix $(PYTHON_SOURCES)
 	$(PY) -m ruff format $(PYTHON_SOURCES)
 	.venv/bin/clang-format -i $(C_FILES)
+
+# Counts of instructions beside bakeNN, which it installs in build/bench, and TFLite Micro; `make bench write=1`: into the README.
+bench: | .venv/ready
+	@for model in rehab bearing kws vww ic ad; do $(MAKE) --no-print-directory model name=$$model board=cortex-m4 || exit; done
+	$(PY) benchmarks/kernels.py $(if $(write),--write)
 
 lines:
 	@for folder in pipeline firmware models boards tests benchmarks; do \

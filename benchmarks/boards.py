@@ -42,11 +42,11 @@ def table() -> str:
     return "\n".join([HEAD, "|" + "---|" * HEAD.count(" | ") + "---|", *map(row, reports())]) + "\n"
 
 
-def write(text: str) -> None:
-    """Put the table between the marks of README.md."""
+def write(text: str, marks: tuple[str, str] = MARKS) -> None:
+    """Put the table between its marks in README.md."""
     path = ROOT / "README.md"
-    before, rest = path.read_text().split(MARKS[0])
-    path.write_text(before + MARKS[0] + "\n" + text + "\n" + MARKS[1] + rest.split(MARKS[1])[1])
+    before, rest = path.read_text().split(marks[0])
+    path.write_text(before + marks[0] + "\n" + text + "\n" + marks[1] + rest.split(marks[1])[1])
 
 
 if __name__ == "__main__":
