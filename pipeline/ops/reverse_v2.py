@@ -1,0 +1,44 @@
+"""REVERSE_V2: axes backwards, as recurrent layers that go backwards have it, and so Bidirectional."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.graph import Graph, Node
+from pipeline.ops import cases
+from pipeline.ops.base import need_int8, need_same_quant, op
+from pipeline.ops.moves import constant_ints, move, strides
+from pipeline.ops.slice import Slice
+
+
+@op("REVERSE_V2")
+@dataclass(frozen=True)
+class Reverse(Slice):
+    """A slice of everything with steps of -1 along the reversed axes."""
+
+    tflite_differs = "of several axes it turns only the first"
+
+    @classmethod
+    def from_node(cls, node: Node, graph: Graph) -> Reverse:
+        """The axes are constant."""
+        x, y = graph.input(node), graph.output(node)
+        need_int8(node, graph, x, y)
+        need_same_quant(node, graph, x, y)
+        axes = {axis % len(x.shape) for axis in constant_ints(node, graph, 1, "axes")}
+        begin = tuple(size - 1 if axis in axes else 0 for axis, size in enumerate(x.shape))
+        step = tuple(-1 if axis in axes else 1 for axis in range(len(x.shape)))
+        dense = strides(x.shape)
+        place = sum(first * stride for first, stride in zip(begin, dense, strict=True))
+        source = [jump * stride for jump, stride in zip(step, dense, strict=True)]
+        return cls(begin, step, x.shape, x.shape, move(node, graph, x.shape, (source, place), (dense, 0)))
+
+    @classmethod
+    def cases(cls, rng: np.random.Generator) -> Iterator[Graph]:
+        """The first, a middle and the last axis, and two at once."""
+        for shape, axes in (((1, 7), [1]), ((1, 4, 5, 3), [2]), ((1, 6, 4), [-1]), ((1, 5, 4, 3), [1, 2])):
+            x = cases.activation(rng, shape, "input")
+            y = cases.activation(rng, shape, "output", x.scale, x.zero_point)
+            yield cases.one_node("REVERSE_V2", [x, cases.constant("axes", axes)], y, "ReverseV2Options")
