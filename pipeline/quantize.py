@@ -50,8 +50,13 @@ def convert(network: Any, windows: NDArray[np.float32]) -> bytes:
 
 
 def check_integer(graph: Graph, where: object) -> None:
-    """A Problem that names every tensor which is neither int8 nor int32, with its type."""
-    odd = [f"{tensor.name} is {tensor.dtype}" for tensor in graph.tensors if tensor.dtype not in INTEGERS]
+    """A Problem that names every tensor which is neither int8, int32 nor a state, with its type."""
+    own = {i for node in graph.nodes for i in node.intermediates}  # of an LSTM, with nothing in them
+    odd = [
+        f"{tensor.name} is {tensor.dtype}"
+        for i, tensor in enumerate(graph.tensors)
+        if tensor.dtype not in INTEGERS and not tensor.is_variable and i not in own
+    ]
     if odd:
         what = f"{len(odd)} tensors are not int8 or int32: {', '.join(odd)}"
         raise Problem(where, what, "a layer has no int8 kernel: replace it, or keep it out of the network")

@@ -14,7 +14,7 @@ from ops.cases_project import cases_of
 from ops.test_conformance import micro_answers, python_answers, reference_answers
 from ops.test_refusals import OTHER, first, with_options, with_tensor
 
-from pipeline import flatbuffer, oracle
+from pipeline import flatbuffer, oracle, quantize
 from pipeline.graph import Graph, Quant
 from pipeline.importer import operators
 from pipeline.ops.sigmoid16 import ONE, sigmoid16, tanh16
@@ -102,6 +102,10 @@ def test_state_outlives_an_inference(op: str) -> None:
         repeated = replace(case, windows=case.windows[-1:].repeat(6, axis=0))
         assert len(np.unique(python_answers(repeated), axis=0)) == 1
         assert np.array_equal(python_answers(repeated), micro_answers(repeated))
+
+
+def test_16_bit_cells_are_no_mistake_of_the_quantization() -> None:
+    quantize.check_integer(LSTM, "m")
 
 
 def test_sigmoid_and_tanh_are_close_to_the_real_functions() -> None:
