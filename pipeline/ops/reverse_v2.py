@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.graph import Graph, Node
 from pipeline.ops import cases
-from pipeline.ops.base import need_int8, need_same_quant, op
+from pipeline.ops.base import need_int8, op
 from pipeline.ops.moves import constant_ints, move, strides
 from pipeline.ops.slice import Slice
 
@@ -23,10 +23,9 @@ class Reverse(Slice):
 
     @classmethod
     def from_node(cls, node: Node, graph: Graph) -> Reverse:
-        """The axes are constant."""
+        """The axes are constant. TFLite Micro never rescales here, though in a Bidirectional the two scales differ."""
         x, y = graph.input(node), graph.output(node)
         need_int8(node, graph, x, y)
-        need_same_quant(node, graph, x, y)
         axes = {axis % len(x.shape) for axis in constant_ints(node, graph, 1, "axes")}
         begin = tuple(size - 1 if axis in axes else 0 for axis, size in enumerate(x.shape))
         step = tuple(-1 if axis in axes else 1 for axis in range(len(x.shape)))
