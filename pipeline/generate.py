@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipeline import __version__, files, tflm
+from pipeline.cores import PORTABLE, Core, core_of
 from pipeline.ctext import c_prefix, edge, flatbuffer_array, origin, render, rows, write_changed
 from pipeline.flatbuffer import read
 from pipeline.importer import import_model, operators
@@ -22,10 +23,10 @@ KERNEL_VERSION = 1  # NN_VERSION of firmware/kernels/nn.h that this generator wr
 CTYPES = {"int8": "int8_t", "int16": "int16_t", "int32": "int32_t"}
 
 
-def compile_model(content: bytes, where: Path | str) -> Plan:
-    """The whole compiler: .tflite -> Graph -> operators -> Plan."""
+def compile_model(content: bytes, where: Path | str, core: Core = PORTABLE) -> Plan:
+    """The whole compiler: .tflite -> Graph -> operators -> Plan, with the kernels that are fastest on the core."""
     graph = import_model(content, where)
-    return plan(graph, operators(graph, where))
+    return plan(graph, operators(graph, where), core)
 
 
 def sources(plan: Plan, content: bytes, model: str) -> dict[str, str]:
@@ -133,9 +134,9 @@ def write(folder: Path, plan: Plan, content: bytes, head: Mapping[str, Any]) -> 
 
 def generate(folder: Path, path: Path, head: Mapping[str, Any]) -> str:
     """The compiled runtime's files of a .tflite into `folder`; returns what they come to, in words."""
-    content = path.read_bytes()
-    made = compile_model(content, path)
-    write(folder, made, content, {**head, "kernel_version": KERNEL_VERSION})
+    content, core = path.read_bytes(), board_core(head["board"])
+    made = compile_model(content, path, core_of(core))
+    write(folder, made, content, {**head, "core": core, "kernel_version": KERNEL_VERSION})
     return (f"{len(made.steps)} calls, arena {made.layout.arena_bytes} bytes (at least {made.layout.arena_bound}),"
             f" weights {made.weights_bytes} bytes")  # fmt: skip
 
@@ -145,6 +146,13 @@ def check_board_name(board: str) -> None:
     known = [path.stem for path in (files.project_root() / "boards").glob("*.toml") if path.stem != "local"]
     if board not in known:
         raise Problem("boards", f"there is no board {board}", did_you_mean(board, known))
+
+
+def board_core(board: str) -> str:
+    """The core that a board's file, or that of the board it is like, names: all that the compiler asks of it."""
+    text = (files.project_root() / "boards" / f"{board}.toml").read_text(encoding="utf-8")
+    named = dict(re.findall(r'^(core|like) *= *"([^"]*)"', text, re.MULTILINE))
+    return str(named["core"]) if "core" in named else board_core(named["like"]) if "like" in named else ""
 
 
 def main(argv: Sequence[str]) -> int:

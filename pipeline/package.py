@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pipeline import __version__, files, metrics
 from pipeline.board import Board, load_board
+from pipeline.cores import core_of
 from pipeline.ctext import c_prefix, render
 from pipeline.generate import compile_model, sources
 from pipeline.problem import Problem, raise_all, run
@@ -37,7 +38,7 @@ def package(name: str, board: Board) -> Path:
     made_by = f"python -m pipeline.quantize {name}"
     content = files.needed(folder / "model.tflite", made_by).read_bytes()
     quantize = files.read_json(folder / "quantize.json", made_by)
-    made = compile_model(content, folder / "model.tflite")
+    made = compile_model(content, folder / "model.tflite", core_of(board.core))
     raise_all(arena_does_not_fit(name, board, {"arena_bytes": made.layout.arena_bytes}))
     word = c_prefix(name)
     reference = files.read_arrays(folder / "reference.npz", made_by)

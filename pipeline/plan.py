@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.buffers import Layout, Use, lay_out
+from pipeline.cores import PORTABLE, Core
 from pipeline.graph import Graph, Node, Tensor
 from pipeline.ops.base import Call, Op, Part, activations, parts
 
@@ -41,7 +42,7 @@ class Step:
     @property
     def zeros(self) -> float | None:
         """The share of weights that are zero, or None where there are no weights."""
-        weights = self.call.fields.get("weights")
+        weights = self.call.fields.get("weights") if self.call.plain is None else self.call.plain
         return float(np.mean(weights == 0)) if isinstance(weights, np.ndarray) else None
 
 
@@ -69,20 +70,20 @@ class Plan:
         return sum(step.weights_bytes for step in self.steps)
 
 
-def plan(graph: Graph, ops: Sequence[Op]) -> Plan:
-    """Order, buffers and offsets for a graph whose operators are `ops`, node by node."""
+def plan(graph: Graph, ops: Sequence[Op], core: Core = PORTABLE) -> Plan:
+    """Order, kernels, buffers and offsets for a graph whose operators are `ops`, node by node, on a core."""
     alias = _free_reshapes(graph, ops)
-    steps = _steps(graph, ops, alias)
+    steps = _steps(graph, ops, alias, core)
     uses = [Use(step.inputs, step.output, step.in_place, step.call.scratch, step.state_bytes) for step in steps]
     return Plan(graph, steps, lay_out(graph, uses, alias))
 
 
-def _parts(graph: Graph, node: Node, op: Op, alias: Mapping[int, int]) -> tuple[Part, ...]:
+def _parts(graph: Graph, node: Node, op: Op, alias: Mapping[int, int], core: Core) -> tuple[Part, ...]:
     """The node's calls; a reshape that is not free is a copy."""
     if node.outputs[0] in alias:
         return ()
     copy = Call("nn_copy_s8", "nn_copy_t", {"count": graph.output(node).count})
-    return parts(node, graph, op) or (Part(copy, (0,)),)
+    return parts(node, graph, op, core) or (Part(copy, (0,)),)
 
 
 def _free_reshapes(graph: Graph, ops: Sequence[Op]) -> dict[int, int]:
@@ -98,7 +99,7 @@ def _free_reshapes(graph: Graph, ops: Sequence[Op]) -> dict[int, int]:
     return alias
 
 
-def _steps(graph: Graph, ops: Sequence[Op], alias: Mapping[int, int]) -> tuple[Step, ...]:
+def _steps(graph: Graph, ops: Sequence[Op], alias: Mapping[int, int], core: Core) -> tuple[Step, ...]:
     """One step per kernel call; a constant activation is loaded to RAM before its first use."""
     steps: list[Step] = []
     names: set[str] = set()
@@ -112,9 +113,9 @@ def _steps(graph: Graph, ops: Sequence[Op], alias: Mapping[int, int]) -> tuple[S
                 steps.append(
                     Step(len(steps), "LOAD", _unique(f"{name}_operand", names), title, load, (), tensor, (), 0)
                 )
-        for part in _parts(graph, node, op, alias):
+        for part in _parts(graph, node, op, alias, core):
             operands, output = tuple(inputs[slot] for slot in part.slots), node.outputs[part.output]
-            in_place = tuple(inputs[slot] for slot in op.in_place)
+            in_place = tuple(inputs[slot] for slot in (*op.in_place, *part.call.in_place))
             steps.append(
                 Step(len(steps), node.op, _unique(name, names), title, part.call, operands, output, in_place, macs)
             )

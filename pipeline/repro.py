@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import __version__, ctext, files
+from pipeline.cores import core_of
 from pipeline.flatbuffer import read, write
 from pipeline.generate import compile_model, sources
 from pipeline.graph import Graph, Node, Tensor
@@ -47,7 +48,7 @@ def write_folder(folder: Path, graph: Graph, tensor: int, core: str) -> None:
     content = write(one_operator(graph, node, inputs))
     files.write_bytes(folder / "model.tflite", content)
     if node.op in known_ops():
-        _write_c(folder, compile_model(content, folder / "model.tflite"), content, core)
+        _write_c(folder, compile_model(content, folder / "model.tflite", core_of(core)), content, core)
 
 
 def _write_c(folder: Path, plan: Plan, content: bytes, core: str) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import pipeline.ops
+from pipeline.cores import PORTABLE, Core
 from pipeline.fixedpoint import round_half_away
 from pipeline.graph import Graph, Node, Tensor
 from pipeline.problem import Problem
@@ -28,7 +29,9 @@ class Call:
 
     A field is a number, a tuple, a nested struct (mapping), or a numpy array: then the array goes to weights.c and the
     field points to it. Behind its output the kernel gets `void *scratch`, that many bytes of its own while it runs, and
-    `void *state`, its own for ever: int8 [bytes], what they are at the start and after a reset.
+    `void *state`, its own for ever: int8 [bytes], what they are at the start and after a reset. `in_place`: slots of
+    inputs whose buffer its output may take over, besides the operator's own. `plain`: the weights as TFLite has
+    them, where `fields` has them in a core's layout.
     """
 
     kernel: str
@@ -36,6 +39,8 @@ class Call:
     fields: Mapping[str, Field]
     scratch: int = 0
     state: Int8s | None = None
+    in_place: tuple[int, ...] = ()
+    plain: Int8s | None = None
 
 
 @dataclass(frozen=True)
@@ -122,9 +127,12 @@ def activations(node: Node, graph: Graph) -> tuple[int, ...]:
     return node.inputs if slots is ALL else tuple(node.inputs[slot] for slot in slots)
 
 
-def parts(node: Node, graph: Graph, op: Op) -> tuple[Part, ...]:
-    """The calls of an operator in order; none when it is a free reshape."""
-    call = op.call()
+def parts(node: Node, graph: Graph, op: Op, core: Core = PORTABLE) -> tuple[Part, ...]:
+    """The calls of an operator in order; none when it is a free reshape.
+
+    A class with a method `packed(core)` has another call for cores that want weights in a layout of their own, or None.
+    """
+    call = (op.packed(core) if hasattr(op, "packed") else None) or op.call()
     if isinstance(call, Call):
         return (Part(call, tuple(range(len(activations(node, graph))))),)
     return call or ()

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.cores import Core
 from pipeline.graph import Graph, Node, Tensor
-from pipeline.ops import cases
+from pipeline.ops import cases, pairs
 from pipeline.ops.base import Call, Int8s, op
 from pipeline.ops.weighted import Weighted, weighted
 from pipeline.ops.window import Window, output_size, window_of
@@ -44,6 +45,16 @@ class Conv2D:
     def call(self) -> Call:
         """One call for the whole layer."""
         return Call("nn_conv2d_s8", "nn_conv2d_t", {**self.window.fields(), **self.sums.fields()})
+
+    def packed(self, core: Core) -> Call | None:
+        """The call with weights in pairs: two windows at a time, as columns."""
+        fields = pairs.fields(self.sums) if core.packing == "pairs" else None
+        if fields is None:
+            return None
+        groups = -(-self.sums.weights[0].size // pairs.BLOCK)
+        head = {**self.window.fields(), "zero": -self.sums.input_offset, "groups": groups}
+        return Call("nn_conv2d_pairs_s8", "nn_conv2d_pairs_t", {**head, **fields},
+                    scratch=groups * (2 * 2 * pairs.BLOCK + pairs.BLOCK), plain=self.sums.weights)  # fmt: skip
 
     @property
     def macs(self) -> int:

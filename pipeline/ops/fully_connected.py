@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.cores import Core
 from pipeline.graph import Graph, Node
-from pipeline.ops import cases
+from pipeline.ops import cases, pairs
 from pipeline.ops.base import Call, Int8s, op
 from pipeline.ops.weighted import Weighted, weighted
 from pipeline.problem import Problem
@@ -46,6 +47,15 @@ class FullyConnected:
         scalars = {name: fields.pop(name) for name in ("input_offset", "output_offset", "min", "max")}
         per_channel = {"per_channel": int(len(self.sums.multiplier) > 1)}
         return Call("nn_dense_s8", "nn_dense_t", {**head, **scalars, **per_channel, **fields})
+
+    def packed(self, core: Core) -> Call | None:
+        """The call with weights in pairs."""
+        fields = pairs.fields(self.sums) if core.packing == "pairs" else None
+        if fields is None:
+            return None
+        outputs, inputs = self.sums.weights.shape
+        head = {"rows": self.rows, "inputs": inputs, "outputs": outputs}
+        return Call("nn_dense_pairs_s8", "nn_dense_pairs_t", {**head, **fields}, plain=self.sums.weights)
 
     @property
     def macs(self) -> int:

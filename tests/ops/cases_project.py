@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline import files, flatbuffer, transport
 from pipeline.build import build, firmware
+from pipeline.cores import PORTABLE, Core
 from pipeline.device import Device
 from pipeline.emulator import emulate
 from pipeline.generate import compile_model, sources
@@ -35,13 +36,13 @@ class Case:
     windows: NDArray[np.int8]
 
 
-def cases_of(op: str, windows: int = 4) -> list[Case]:
+def cases_of(op: str, windows: int = 4, core: Core = PORTABLE) -> list[Case]:
     """The operator's own random cases, with the extremes and random values as windows; the seed is the name's."""
     rng = np.random.default_rng(zlib.crc32(op.encode()))
     made = []
     for graph in known_ops()[op].cases(rng):
         content = flatbuffer.write(graph)
-        plan = compile_model(content, op)
+        plan = compile_model(content, op, core)
         shape = plan.input.shape
         extremes = [np.full(shape, -128), np.full(shape, 127), np.resize(np.arange(-128, 128), shape)]
         drawn = [rng.integers(-128, 128, shape) for _ in range(windows)]

@@ -10,13 +10,16 @@ from numpy.typing import NDArray
 from ops.cases_project import Case, answers, cases_of, serving, write_project
 
 from pipeline import oracle
+from pipeline.cores import CORES, core_of
 from pipeline.evaluate import evaluate
 from pipeline.importer import operators
 from pipeline.ops.base import known_ops
 from pipeline.problem import Problem
 
 OPS = sorted({min(name for name, cls in known_ops().items() if cls is each) for each in known_ops().values()})
-BOARDS = ("host-sanitized", "cortex-m4", "esp32", "esp32c3", "avr")
+BOARDS = {"host-sanitized": "host", "cortex-m4": "cortex-m4", "esp32": "xtensa-lx6", "esp32c3": "rv32imc", "avr": "avr"}
+LAYOUTS = {f"host-{core}": core for core in CORES}  # a core's layout of weights, in the portable kernels that read it
+RUNS = [(op, board) for op in OPS for board in (*BOARDS, *(LAYOUTS if hasattr(known_ops()[op], "packed") else ()))]
 ROOT = Path(__file__).resolve().parents[2]
 AVR = ROOT / "tests" / "fixtures" / "avr_port" / "board.toml"
 
@@ -71,14 +74,15 @@ def test_python_oracle_equals_tflite_and_tflite_micro(op: str) -> None:
         assert_equal(op, "tflite-runtime BUILTIN_REF", cases, [reference_answers(case) for case in cases])
 
 
-@pytest.mark.parametrize("board", BOARDS)
-@pytest.mark.parametrize("op", OPS)
+@pytest.mark.parametrize(("op", "board"), RUNS)
 def test_c_equals_python_oracle(op: str, board: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cases = cases_of(op)
+    cases = cases_of(op, core=core_of((BOARDS | LAYOUTS)[board]))
+    assert board not in LAYOUTS or any(step.call.plain is not None for case in cases for step in case.plan.steps)
     host = (ROOT / "boards" / "host.toml").read_text()
     sanitized = host.replace("flags = [", 'flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", ', 1)
     assert sanitized != host
-    write_project(tmp_path, board, cases, {"host-sanitized": sanitized, "avr": AVR.read_text()})
+    hosts = dict.fromkeys(("host-sanitized", *LAYOUTS), sanitized)
+    write_project(tmp_path, board, cases, {**hosts, "avr": AVR.read_text()})
     monkeypatch.chdir(tmp_path)
     with serving(tmp_path, board) as device:
         assert_equal(op, f"C on {board}", cases, answers(device, cases))

@@ -1,0 +1,116 @@
+/* CONV_2D with weights in pairs: the windows of two places, widened to columns, against four filters at a time. */
+#ifndef NN_CONV2D_PAIRS_S8_H
+#define NN_CONV2D_PAIRS_S8_H
+
+#include "nn_pairs.h"
+#include "nn_taps.h"
+
+typedef struct {
+    nn_shape_t input, output;
+    nn_size_t kernel, stride, dilation, pad; /* pad: above and left of the input */
+    int16_t zero;                            /* the input's zero point, which padding is */
+    int16_t groups;                          /* values of one window / 4, rounded up */
+    int16_t output_offset;                   /* [-128, 127] */
+    int8_t min, max;                         /* the fused activation */
+    NN_ROM int32_t *weights;                 /* [output channels / 4][groups][4] */
+    NN_ROM int32_t *rescale;                 /* [output channels][2] */
+} nn_conv2d_pairs_t;
+
+/* Bytes of `count` values into a window; the two may overlap nowhere. */
+static inline int8_t *nn_append(int8_t *window, const int8_t *x, int32_t count)
+{
+    for (; count >= 4; count -= 4, window += 4, x += 4) {
+        __builtin_memcpy(window, x, 4);
+    }
+    for (; count > 0; count--) {
+        *window++ = *x++;
+    }
+    return window;
+}
+
+static inline int8_t *nn_append_zeros(int8_t *window, int32_t count, int32_t zero)
+{
+    for (; count > 0; count--) {
+        *window++ = (int8_t)zero;
+    }
+    return window;
+}
+
+/* One row of a window, byte by byte; tap 0 falls on `x` of the input's row, or outside. */
+static inline int8_t *nn_window_row(NN_ROM nn_conv2d_pairs_t *p, const int8_t *row, int32_t x, nn_taps_t taps,
+                                    int8_t *window)
+{
+    int32_t channels = p->input.channels;
+    window = nn_append_zeros(window, taps.first * channels, p->zero);
+    int32_t together = p->dilation.width == 1 ? taps.last - taps.first : 1;
+    for (int32_t tap = taps.first; tap < taps.last; tap += together) {
+        window = nn_append(window, row + (x + tap * p->dilation.width) * channels, together * channels);
+    }
+    return nn_append_zeros(window, (p->kernel.width - nn_max(taps.last, taps.first)) * channels, p->zero);
+}
+
+/* The window of output place `place` as every other word of `column`; `window` is room for its bytes. */
+static void nn_window(NN_ROM nn_conv2d_pairs_t *p, const int8_t *input, int32_t place, int32_t *column, int8_t *window)
+{
+    int32_t y = place / p->output.width * p->stride.height - p->pad.height;
+    int32_t x = place % p->output.width * p->stride.width - p->pad.width;
+    int32_t row_values = (int32_t)p->kernel.width * p->input.channels;
+    nn_taps_t taps = nn_taps_inside(x, p->input.width, p->kernel.width, p->dilation.width);
+    nn_taps_t rows = nn_taps_inside(y, p->input.height, p->kernel.height, p->dilation.height);
+    int8_t whole = taps.last - taps.first == p->kernel.width && p->dilation.width == 1;
+    int8_t *end = window;
+    for (int32_t i = 0; i < p->kernel.height; i++) {
+        const int8_t *row = input + nn_max(y + i * p->dilation.height, 0) * p->input.width * p->input.channels;
+        if (i < rows.first || i >= rows.last) {
+            end = nn_append_zeros(end, row_values, p->zero);
+        } else if (whole && row_values % 4 == 0) {
+            column = nn_widen(row + x * p->input.channels, row_values, column);
+            continue;
+        } else {
+            end = nn_window_row(p, row, x, taps, end);
+        }
+        if (row_values % 4 == 0) {
+            column = nn_widen(window, row_values, column);
+            end = window;
+        }
+    }
+    if (end > window) {
+        end = nn_append_zeros(end, (4 - (end - window)) & 3, 0);
+        nn_widen(window, (int32_t)(end - window), column);
+    }
+}
+
+/* Every output channel of the two windows in `columns`. */
+static inline void nn_conv2d_pairs_places(NN_ROM nn_conv2d_pairs_t *p, const int32_t *columns, int8_t *first,
+                                          int8_t *second)
+{
+    NN_ROM int32_t *weights = p->weights, *rescale = p->rescale;
+    int32_t offset = 2 * p->output_offset + 1;
+    for (int32_t left = p->output.channels; left > 0; left -= NN_BLOCK) {
+        int32_t sums[2 * NN_BLOCK];
+        nn_pairs_columns(weights, columns, p->groups, sums);
+        weights += NN_BLOCK * p->groups;
+        for (int8_t i = 0; i < NN_BLOCK && i < left; i++, rescale += 2) {
+            nn_scale_t scale = nn_scale_of(rescale);
+            *first++ = nn_scaled(sums[2 * i], scale, offset);
+            *second++ = nn_scaled(sums[2 * i + 1], scale, offset);
+        }
+    }
+}
+
+/* scratch: two columns of words, then the bytes of a window */
+static void nn_conv2d_pairs_s8(NN_ROM nn_conv2d_pairs_t *p, const int8_t *input, int8_t *output, void *scratch)
+{
+    int32_t *columns = scratch;
+    int8_t *window = (int8_t *)(columns + (int32_t)NN_BLOCK * p->groups);
+    int32_t places = (int32_t)p->output.height * p->output.width, channels = p->output.channels;
+    for (int32_t place = 0; place < places; place += 2) {
+        int32_t other = nn_min(place + 1, places - 1);
+        nn_window(p, input, place, columns, window);
+        nn_window(p, input, other, columns + 1, window);
+        nn_conv2d_pairs_places(p, columns, output + place * channels, output + other * channels);
+    }
+    nn_limit(output, places * channels, p->min, p->max);
+}
+
+#endif

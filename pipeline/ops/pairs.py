@@ -1,0 +1,64 @@
+"""The layout `pairs`: what the kernels named nn_..._pairs_s8 read, for cores that add two products an instruction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.ops.base import Int8s
+from pipeline.ops.weighted import Weighted
+
+BLOCK = 4  # outputs at a time, and values that are widened together
+HIGH_SUM = 1 << 23  # what the sum of the weights in the high bytes stays below
+LEAST = 3  # outputs; for fewer a block would be empty work
+BIAS = 1 << 26  # what a bias beside a shift of 5 bits stays below
+
+
+def _words(values: NDArray[np.int64]) -> NDArray[np.int32]:
+    """The low 32 bits of each."""
+    words: NDArray[np.int32] = (values & 0xFFFFFFFF).astype(np.uint32).view(np.int32)
+    return words
+
+
+def rescale(sums: Weighted) -> NDArray[np.int32] | None:
+    """Per output (2 * multiplier modulo 2^32, (bias + input offset * sum of weights) * 32 + right shift - 1), as int32
+    [outputs, 2]; None where the arithmetic is not that simple. Rows of sums.weights are outputs."""
+    outputs = len(sums.bias)
+    bias = sums.bias + sums.input_offset * sums.weights.reshape(outputs, -1).sum(axis=1, dtype=np.int64)
+    multiplier = np.broadcast_to(sums.multiplier.astype(np.int64), outputs)
+    shift = np.broadcast_to(sums.shift.astype(np.int64), outputs)
+    dead = multiplier == 0  # nothing times anything is what the least factor makes of every sum
+    multiplier, shift = np.where(dead, 1 << 30, multiplier), np.where(dead, -31, shift)
+    if shift.max() >= 0 or multiplier.min() < 1 << 30 or np.abs(bias).max() >= BIAS:
+        return None
+    return _words(np.stack([2 * multiplier, bias * 32 - shift - 1], axis=1))
+
+
+def weights(rows: Int8s) -> NDArray[np.int32] | None:
+    """Weights int8 [outputs, k] as words, both padded to multiples of four with zeros; None if a sum may not fit.
+
+    Of four outputs a, b, c, d and four values of k a word each for (a, b) at k 0 and 2, (c, d) at 0 and 2, (a, b) at 1
+    and 3, (c, d) at 1 and 3. Each half of a word is 256 * a + b: one multiplication for both outputs."""
+    outputs, count = rows.shape
+    wide = np.zeros((-(-outputs // BLOCK) * BLOCK, -(-count // BLOCK) * BLOCK), np.int64)
+    wide[:outputs, :count] = rows
+    if rows.min() < -127 or 128 * np.abs(wide[::2]).sum(axis=1).max() >= HIGH_SUM:
+        return None
+    halves = 256 * wide[::2] + wide[1::2]
+    blocks = halves.reshape(len(wide) // BLOCK, 2, wide.shape[1] // BLOCK, 2, 2)  # block, ab or cd, group, half, pair
+    words = np.moveaxis(blocks, (1, 2, 4, 3), (3, 1, 2, 4)) & 0xFFFF
+    return _words(words[..., 0] | words[..., 1] << 16)
+
+
+def fields(sums: Weighted) -> Mapping[str, Any] | None:
+    """The last fields of a struct, in the kernels' order; None if the layer does not fit the layout."""
+    if len(sums.bias) < LEAST:
+        return None
+    packed, scales = weights(sums.weights.reshape(len(sums.bias), -1)), rescale(sums)
+    if packed is None or scales is None:
+        return None
+    return {"output_offset": sums.output_offset, "min": sums.range[0], "max": sums.range[1], "weights": packed,
+            "rescale": scales}  # fmt: skip
