@@ -88,20 +88,24 @@ def test_the_reference_refuses_the_state_that_it_would_misread() -> None:
 
 def test_the_reference_agrees_on_16_bit_state() -> None:
     found = cases_of("SVDF")
-    wide = [case for case in found if case.plan.graph.input(case.plan.graph.nodes[0], 4).dtype == "int16"]
+    wide = [
+        case for case in found if not case.kept and case.plan.graph.input(case.plan.graph.nodes[0], 4).dtype == "int16"
+    ]
     assert len(wide) > 3
     for case in wide:
         assert np.array_equal(python_answers(case), reference_answers(case))
 
 
 @pytest.mark.parametrize("op", STATEFUL)
-def test_state_outlives_an_inference(op: str) -> None:
-    forgetful = [case for case in cases_of(op) if case.windows[0].size > 4 and len(case.plan.layout.states) != 1]
-    assert not forgetful
-    for case in cases_of(op)[1:]:
+def test_a_kept_state_changes_the_answer_to_the_same_window(op: str) -> None:
+    alike: dict[bool, list[bool]] = {False: [], True: []}
+    for case in cases_of(op):
         repeated = replace(case, windows=case.windows[-1:].repeat(6, axis=0))
-        assert len(np.unique(python_answers(repeated), axis=0)) == 1
+        assert len(case.plan.layout.states) == 1
         assert np.array_equal(python_answers(repeated), micro_answers(repeated))
+        alike[case.kept].append(len(np.unique(python_answers(repeated), axis=0)) == 1)
+    assert all(alike[False])
+    assert sum(alike[True]) < len(alike[True]) / 2
 
 
 def test_16_bit_cells_are_no_mistake_of_the_quantization() -> None:

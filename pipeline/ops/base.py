@@ -8,7 +8,7 @@ import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +78,7 @@ class Op(Protocol):
         """Small random graphs of this one operator, for the conformance test."""
 
 
+@runtime_checkable
 class Stateful(Protocol):
     """An operator that keeps bytes from one inference to the next: int8 [bytes], as its kernel has them."""
 

@@ -6,7 +6,7 @@ import shutil
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jinja2
@@ -24,7 +24,7 @@ from pipeline.plan import Plan
 
 ROOT = Path(__file__).resolve().parents[2]
 FIXTURES = ROOT / "tests" / "fixtures"
-HEAD = 4  # bytes before a case's input: its number, and padding that keeps the input aligned
+HEAD = 4  # bytes before a case's input: its number, 1 to keep the state, and padding that keeps the input aligned
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Case:
     content: bytes
     plan: Plan
     windows: NDArray[np.int8]
+    kept: bool = False  # True: the state goes from window to window
 
 
 def cases_of(op: str, windows: int = 4, core: Core = PORTABLE) -> list[Case]:
@@ -47,11 +48,17 @@ def cases_of(op: str, windows: int = 4, core: Core = PORTABLE) -> list[Case]:
         extremes = [np.full(shape, -128), np.full(shape, 127), np.resize(np.arange(-128, 128), shape)]
         drawn = [rng.integers(-128, 128, shape) for _ in range(windows)]
         made.append(Case(content, plan, np.array([*extremes, *drawn], np.int8)))
-    return made
+    return [*made, *(replace(case, kept=True) for case in made if case.plan.layout.states)]
+
+
+def models_of(cases: list[Case]) -> list[Case]:
+    """One case for each model: some differ only in whether they keep the state."""
+    return list({case.content: case for case in cases}.values())
 
 
 def write_project(folder: Path, board: str, cases: list[Case], boards: dict[str, str] | None = None) -> None:
     """A project whose only model is `cases`, generated for `board`; `boards` are further board files by name."""
+    cases = models_of(cases)
     for name in ("boards", "firmware"):
         shutil.copytree(ROOT / name, folder / name)
     shutil.copytree(FIXTURES / "cases_runtime", folder / "firmware" / "runtimes" / "cases")
@@ -63,6 +70,7 @@ def write_project(folder: Path, board: str, cases: list[Case], boards: dict[str,
     built = folder / "build" / "cases" / f"{board}-cases"
     view = {"cases": [f"case_{i:03}" for i in range(len(cases))], "head": HEAD,
             "input_bytes": HEAD + max(case.plan.input.count for case in cases),
+            "stateful": [f"case_{i:03}" for i, case in enumerate(cases) if case.plan.layout.states],
             "output_bytes": max(case.plan.output.count for case in cases),
             "arena_bytes": max(max(case.plan.layout.arena_bytes for case in cases), 4)}  # fmt: skip
     for name, case in zip(view["cases"], cases, strict=True):
@@ -93,11 +101,11 @@ def serving(folder: Path, board: str) -> Iterator[Device]:
 def answers(device: Device, cases: list[Case]) -> list[NDArray[np.int8]]:
     """What the device makes of every window of every case: int8 [n, *output shape] per case."""
     info = device.hello()
-    windows = []
-    for number, case in enumerate(cases):
-        for window in case.windows:
-            payload = bytes([number]) + bytes(HEAD - 1) + window.tobytes()
-            windows.append(payload.ljust(info.input_bytes, b"\0"))
+    windows, models = [], [case.content for case in models_of(cases)]
+    for case in cases:
+        for index, window in enumerate(case.windows):
+            head = bytes([models.index(case.content), case.kept and index > 0]).ljust(HEAD, b"\0")
+            windows.append((head + window.tobytes()).ljust(info.input_bytes, b"\0"))
     outputs = [answer.output for answer in sorted(device.run(windows), key=lambda answer: answer.index)]
     made, start = [], 0
     for case in cases:
