@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from pipeline import edges
 from pipeline.arena import Buffer, arena_size, lower_bound, pack
 from pipeline.graph import Graph
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where an activation lies: `kind` is input, output or arena; the offset counts in the arena only."""
+    """Where an activation lies: `kind` is input, output or arena, the offset counts in it."""
 
     kind: str
     offset: int = 0
@@ -57,11 +58,13 @@ def lay_out(graph: Graph, uses: Sequence[Use], alias: Mapping[int, int]) -> Layo
     members: dict[int, list[int]] = {}
     for tensor in lives:
         members.setdefault(home[tensor], []).append(tensor)
-    edges = {root_of[i]: "output" for i in graph.outputs} | {root_of[i]: "input" for i in graph.inputs}
-    kinds = {h: next((edges[t] for t in group if t in edges), "arena") for h, group in members.items()}
-    packed = [h for h in members if kinds[h] == "arena"]
+    callers = {root_of[t]: place for t, place in _edges(graph)}
+    at_edge = {
+        h: next(callers[t] for t in group if t in callers) for h, group in members.items() if callers.keys() & group
+    }
+    packed = [h for h in members if h not in at_edge]
     buffers = [
-        Buffer(graph.tensors[h].count, min(lives[t][0] for t in members[h]), max(lives[t][1] for t in members[h]))
+        Buffer(graph.tensors[h].bytes, min(lives[t][0] for t in members[h]), max(lives[t][1] for t in members[h]))
         for h in packed
     ]
     scratch = [i for i, use in enumerate(uses) if use.scratch]
@@ -69,17 +72,24 @@ def lay_out(graph: Graph, uses: Sequence[Use], alias: Mapping[int, int]) -> Layo
     buffers += [Buffer(uses[i].scratch, i, i) for i in scratch]
     buffers += [Buffer(uses[i].state, 0, len(uses)) for i in states]
     starts = pack(buffers)
-    offsets = dict(zip(packed, starts[: len(packed)], strict=True))
+    homes = at_edge | {h: Place("arena", start) for h, start in zip(packed, starts, strict=False)}
     at_scratch = dict(zip(scratch, starts[len(packed) :], strict=False))
     at_state = dict(zip(states, starts[len(packed) + len(scratch) :], strict=True))
     used = {i for use in uses for i in (*use.reads, use.writes)} | {*graph.inputs, *graph.outputs}
-    places = {t: Place(kinds[home[root_of[t]]], offsets.get(home[root_of[t]], 0)) for t in sorted(used)}
+    places = {t: homes[home[root_of[t]]] for t in sorted(used)}
     spans = {t: lives[root_of[t]] for t in used}
     return Layout(places, spans, at_scratch, at_state, arena_size(buffers, starts), lower_bound(buffers))
 
 
+def _edges(graph: Graph) -> Iterator[tuple[int, Place]]:
+    """The model's outputs and inputs, where the caller has them."""
+    for kind, tensors in (("output", graph.outputs), ("input", graph.inputs)):
+        for tensor, offset in zip(tensors, edges.offsets([graph.tensors[i] for i in tensors]), strict=True):
+            yield tensor, Place(kind, offset)
+
+
 def _lives(graph: Graph, uses: Sequence[Use], root_of: Mapping[int, int]) -> dict[int, tuple[int, int]]:
-    """First and last step of every set of bytes, by root; the model's output lives to the end."""
+    """First and last step of every set of bytes, by root; the model's outputs live to the end."""
     lives = {root_of[i]: (0, 0) for i in graph.inputs}
     for index, use in enumerate(uses):
         for tensor in (*use.reads, use.writes):
@@ -99,7 +109,7 @@ def _take_over(graph: Graph, uses: Sequence[Use], root_of: Mapping[int, int],
     for index, use in enumerate(uses):
         target = root_of[use.writes]
         for source in (root_of[tensor] for tensor in use.in_place):
-            same_size = graph.tensors[source].count == graph.tensors[target].count
+            same_size = graph.tensors[source].bytes == graph.tensors[target].bytes
             if same_size and not {source, target} & callers and last[home[source]] == index:
                 home[target] = home[source]
                 last[home[source]] = last[target]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import files
+from pipeline import edges, files
 from pipeline.graph import Tensor
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -46,16 +46,21 @@ def c_prefix(model: str) -> str:
     return f"m{word}" if word[:1].isdigit() else word
 
 
-def edge(tensor: Tensor) -> dict[str, Any]:
-    """The model's input or output as model.h prints it."""
-    bits = struct.unpack("<I", struct.pack("<f", tensor.scale))[0]
-    return {"bytes": tensor.count, "shape": tensor.shape, "scale": f"{tensor.scale:.9g}",
-            "scale_bits": f"0x{bits:08x}u", "zero_point": tensor.zero_point}  # fmt: skip
+def edge(*tensors: Tensor) -> dict[str, Any]:
+    """The model's inputs or outputs as model.h prints them; the quantization is the first one's."""
+    known = edges.facts(tensors)
+    bits = struct.unpack("<I", struct.pack("<f", known["scale"]))[0]
+    plain = {"dtype": "int8", "shape": tensors[0].shape[1:], **known}
+    return {"bytes": edges.size(tensors), "shape": tensors[0].shape, "scale": f"{known['scale']:.9g}",
+            "scale_bits": f"0x{bits:08x}u", "zero_point": known["zero_point"],
+            "parts": known.get("parts", [plain])}  # fmt: skip
 
 
-def edge_json(tensor: Tensor) -> dict[str, Any]:
-    """The model's input or output as plan.json has it."""
-    return {"bytes": tensor.count, "shape": list(tensor.shape), "scale": tensor.scale, "zero_point": tensor.zero_point}
+def edge_json(*tensors: Tensor) -> dict[str, Any]:
+    """The model's inputs or outputs as plan.json has them; several, or other than int8, one by one too."""
+    known = edges.facts(tensors)
+    shape = known["shape"] if "parts" in known else list(tensors[0].shape)
+    return {"bytes": edges.size(tensors), **known, "shape": shape}
 
 
 def rows(values: NDArray[Any]) -> list[str]:

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.edges import join, split
 from pipeline.graph import Graph
 from pipeline.ops.base import Int8s, Op, Stateful, activations
-
 
 States = dict[int, Int8s]  # what stateful operators keep, by the node's number; empty at the start
 
 
 def evaluate(graph: Graph, ops: Sequence[Op], window: NDArray[np.int8], states: States | None = None
-             ) -> dict[int, NDArray[np.int8]]:  # fmt: skip
-    """Every activation by tensor index for one input, int8 of the graph's input shape.
+             ) -> dict[int, NDArray[Any]]:  # fmt: skip
+    """Every activation by tensor index for one window of the model's inputs (see edges.py).
 
     `states` go from one window to the next; without them each window is the first.
     """
-    values: dict[int, NDArray[np.int8]] = {graph.inputs[0]: window.reshape(graph.tensors[graph.inputs[0]].shape)}
+    values = dict(zip(graph.inputs, split(graph.edge("input"), window), strict=True))
     for node, op in zip(graph.nodes, ops, strict=True):
         operands = []
         for tensor in activations(node, graph):
@@ -33,3 +34,10 @@ def evaluate(graph: Graph, ops: Sequence[Op], window: NDArray[np.int8], states: 
             made = op.run(*operands)
         values.update(zip(node.outputs, made if isinstance(made, tuple) else (made,), strict=True))
     return values
+
+
+def answer(graph: Graph, ops: Sequence[Op], window: NDArray[np.int8], states: States | None = None
+           ) -> NDArray[np.int8]:  # fmt: skip
+    """The answer to one window: the model's outputs, without the batch (see edges.py)."""
+    values = evaluate(graph, ops, window, states)
+    return join(graph.edge("output"), [values[i] for i in graph.outputs])

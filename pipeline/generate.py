@@ -20,7 +20,7 @@ from pipeline.plan import Plan, Step, plan, plan_json
 from pipeline.problem import Problem, did_you_mean, run
 
 KERNEL_VERSION = 1  # NN_VERSION of firmware/kernels/nn.h that this generator writes for
-CTYPES = {"int8": "int8_t", "int16": "int16_t", "int32": "int32_t"}
+CTYPES = {"int8": "int8_t", "int16": "int16_t", "int32": "int32_t", "bool": "int8_t"}
 
 
 def compile_model(content: bytes, where: Path | str, core: Core = PORTABLE) -> Plan:
@@ -47,8 +47,9 @@ def _view(plan: Plan, content: bytes, model: str) -> dict[str, Any]:
     return {
         **origin(model, plan.graph.model_id, __version__),
         "kernel_version": KERNEL_VERSION,
-        "input": edge(plan.input),
-        "output": edge(plan.output),
+        "input": edge(*plan.graph.edge("input")),
+        "output": edge(*plan.graph.edge("output")),
+        "reads_input": any(plan.layout.places[i].kind == "input" for step in plan.steps for i in step.inputs),
         "arena_bytes": plan.layout.arena_bytes,
         "weights_bytes": plan.weights_bytes,
         "kernels": sorted({step.call.kernel for step in plan.steps} | ({"nn_load_s8"} if states else set())),
@@ -68,7 +69,7 @@ def _step(plan: Plan, step: Step, prefix: str) -> dict[str, Any]:
     own = ((plan.layout.scratch, "scratch"), (plan.layout.states, "state"))
     own_bytes = [f"{step.name}_{kind}" for at, kind in own if step.index in at]
     call = f"{step.call.kernel}(&{step.name}, {', '.join([*operands, *own_bytes])})"
-    whole = f"NN_STEP({call}, {operands[-1]}, {plan.graph.tensors[step.output].count});"
+    whole = f"NN_STEP({call}, {operands[-1]}, {plan.graph.tensors[step.output].bytes});"
     return {"struct": step.call.struct, "name": step.name, "op": step.op, "title": _comment(step.title),
             "fields": fields, "call": whole}  # fmt: skip
 
@@ -86,7 +87,12 @@ def _value(value: Field, array: str) -> str:
 
 def _where(plan: Plan, tensor: int) -> str:
     place = plan.layout.places[tensor]
-    return f"t{tensor}" if place.kind == "arena" else place.kind
+    whole = place.kind != "arena" and place.offset == 0 and _ctype(plan.graph.tensors[tensor]) == "int8_t"
+    return place.kind if whole else f"t{tensor}"
+
+
+def _ctype(tensor: Tensor) -> str:
+    return CTYPES[tensor.dtype]
 
 
 def _comment(text: str) -> str:
@@ -95,12 +101,13 @@ def _comment(text: str) -> str:
 
 
 def _arena_tensors(plan: Plan) -> list[dict[str, Any]]:
+    """The activations that have a pointer of their own."""
     named = sorted({tensor for step in plan.steps for tensor in (*step.inputs, step.output)})
     return [
-        {"ctype": "int8_t", "name": f"t{i}", "offset": plan.layout.places[i].offset,
+        {"ctype": _ctype(plan.graph.tensors[i]), "name": f"t{i}", "base": place.kind, "offset": place.offset,
          "holds": " x ".join(str(size) for size in plan.graph.tensors[i].shape[1:] or (1,))}
         for i in named
-        if plan.layout.places[i].kind == "arena"
+        if _where(plan, i) != (place := plan.layout.places[i]).kind
     ]  # fmt: skip
 
 
@@ -108,9 +115,9 @@ def _own_bytes(plan: Plan) -> list[dict[str, Any]]:
     """The scratch and state of steps that have them."""
     scratch, states = plan.layout.scratch, plan.layout.states
     return [
-        *({"ctype": "void", "name": f"{plan.steps[i].name}_scratch", "offset": offset,
+        *({"ctype": "void", "name": f"{plan.steps[i].name}_scratch", "base": "arena", "offset": offset,
            "holds": f"{plan.steps[i].call.scratch} bytes"} for i, offset in scratch.items()),
-        *({"ctype": "void", "name": f"{plan.steps[i].name}_state", "offset": offset,
+        *({"ctype": "void", "name": f"{plan.steps[i].name}_state", "base": "arena", "offset": offset,
            "holds": f"{plan.steps[i].state_bytes} bytes, kept"} for i, offset in states.items()),
     ]  # fmt: skip
 

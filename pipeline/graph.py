@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,16 @@ class Tensor:
     def count(self) -> int:
         """Number of elements."""
         return math.prod(self.shape)
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one element."""
+        return np.dtype(self.dtype).itemsize
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all elements."""
+        return self.count * self.itemsize
 
     @property
     def scale(self) -> float:
@@ -70,6 +80,10 @@ class Graph:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     model_id: str = ""
+
+    def edge(self, name: Literal["input", "output"]) -> tuple[Tensor, ...]:
+        """The tensors of the model's inputs or outputs, in its order."""
+        return tuple(self.tensors[i] for i in (self.inputs if name == "input" else self.outputs))
 
     def tensor(self, node: Node, slot: int) -> Tensor | None:
         """The node's input tensor in `slot`, or None where it has none."""

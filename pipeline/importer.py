@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from pipeline import edges
 from pipeline.evaluate import evaluate
 from pipeline.flatbuffer import read
 from pipeline.graph import Graph, Node, Tensor
@@ -15,9 +18,9 @@ from pipeline.problem import Problem, raise_all
 
 
 def import_model(content: bytes, where: Path | str) -> Graph:
-    """The checked Graph of a .tflite: int8 input and output, operators that have a kernel."""
+    """The checked Graph of a .tflite: inputs and outputs of integers, operators that have a kernel."""
     graph = peel_edges(read(content, where))
-    raise_all([*_edge_problems(graph, where), *_unknown_ops(graph, where)])
+    raise_all([*edges.problems(graph, where), *_unknown_ops(graph, where)])
     return graph
 
 
@@ -56,19 +59,25 @@ def _operator(node: Node, graph: Graph) -> Op:
 def _prove(graph: Graph, ops: tuple[Op, ...], where: Path | str) -> None:
     """Run one window of zeros: every operator must make the shape that the file declares, for the C trusts it."""
     try:
-        values = evaluate(graph, ops, np.zeros(graph.tensors[graph.inputs[0]].shape, np.int8))
-        wrong = [i for i, value in values.items() if value.shape != graph.tensors[i].shape]
+        values = evaluate(graph, ops, np.zeros(edges.size(graph.edge("input")), np.int8))
+        wrong = [i for i, value in values.items() if (value.shape, str(value.dtype)) != _declares(graph.tensors[i])]
         missing = [i for i in graph.outputs if i not in values]
     except DAMAGE as error:
         raise Problem(where, f"has shapes that do not belong together ({type(error).__name__}: {error})",
                       "the file is damaged: convert it again") from error  # fmt: skip
     again = "the file is damaged: convert it again"
-    raise_all([Problem(where, _declared(graph.tensors[i], values[i].shape), again) for i in wrong])
+    raise_all([Problem(where, _declared(graph.tensors[i], values[i]), again) for i in wrong])
     raise_all([Problem(where, f"nothing makes its output {graph.tensors[i].name}", again) for i in missing])
 
 
-def _declared(tensor: Tensor, made: tuple[int, ...]) -> str:
-    return f"tensor {tensor.name} is declared {list(tensor.shape)}, but its operator makes {list(made)}"
+def _declares(tensor: Tensor) -> tuple[tuple[int, ...], str]:
+    return tensor.shape, tensor.dtype
+
+
+def _declared(tensor: Tensor, made: NDArray[Any]) -> str:
+    said, is_ = (f"{list(shape)}" + f" of {dtype}" * (tensor.dtype != made.dtype)
+                 for shape, dtype in (_declares(tensor), (made.shape, made.dtype)))  # fmt: skip
+    return f"tensor {tensor.name} is declared {said}, but its operator makes {is_}"
 
 
 def peel_edges(graph: Graph) -> Graph:
@@ -84,20 +93,6 @@ def peel_edges(graph: Graph) -> Graph:
         inputs=tuple(at_input[i].outputs[0] if i in at_input else i for i in graph.inputs),
         outputs=tuple(at_output[i].inputs[0] if i in at_output else i for i in graph.outputs),
     )
-
-
-def _edge_problems(graph: Graph, where: Path | str) -> list[Problem]:
-    """One int8 input, one int8 output."""
-    problems = []
-    for name, edges in (("input", graph.inputs), ("output", graph.outputs)):
-        if len(edges) != 1:
-            problems.append(Problem(where, f"has {len(edges)} {name}s", f"this version takes models with one {name}"))
-        problems += [
-            Problem(where, f"its {name} {graph.tensors[i].name} is {graph.tensors[i].dtype}, not int8",
-                    "quantize it to full integers: python -m pipeline.quantize")
-            for i in edges if graph.tensors[i].dtype != "int8"
-        ]  # fmt: skip
-    return problems
 
 
 def _unknown_ops(graph: Graph, where: Path | str) -> list[Problem]:

@@ -15,15 +15,32 @@ CALIBRATION_PERCENTILE = 99.0
 
 
 def dequantize(values: NDArray[np.int8], quantization: Mapping[str, Any]) -> NDArray[np.float32]:
-    """Real numbers of int8 values: scale * (q - zero_point) (TFLite quantization specification)."""
+    """Real numbers of int8 values: scale * (q - zero_point) (TFLite quantization specification); of windows or answers
+    with several parts [n, bytes], those of the judged one."""
+    if "parts" in quantization:
+        values = _part(values, quantization["parts"][quantization["judged"]])
     shifted = values.astype(np.float32) - np.float32(quantization["zero_point"])
     return np.asarray(np.float32(quantization["scale"]) * shifted, np.float32)
 
 
 def quantize(values: Real, quantization: Mapping[str, Any]) -> NDArray[np.int8]:
-    """int8 values of real numbers: round(r / scale) + zero_point, ties to even, clamped to -128..127."""
-    steps = np.rint(values / np.float32(quantization["scale"])) + quantization["zero_point"]
-    return np.asarray(np.clip(steps, -128, 127), np.int8)
+    """int8 values of real numbers: round(r / scale) + zero_point, ties to even, clamped to -128..127; the bytes of a
+    wider type [n, bytes] where the model takes a single input of it."""
+    parts = quantization.get("parts", [{"dtype": "int8"}])
+    if len(parts) != 1:
+        raise ValueError("real numbers are quantized for models with one input only")
+    steps, dtype = np.rint(values / np.float32(quantization["scale"])) + quantization["zero_point"], parts[0]["dtype"]
+    limits = np.iinfo(dtype)
+    made = np.asarray(np.clip(steps, limits.min, limits.max), dtype)
+    return made if dtype == "int8" else made.reshape(len(values), -1).view(np.int8)
+
+
+def _part(windows: NDArray[np.int8], part: Mapping[str, Any]) -> NDArray[Any]:
+    """The values [n, *shape] of one part of windows or answers [n, bytes]."""
+    dtype, start = np.dtype(part["dtype"]), part["at"]
+    count = int(np.prod(part["shape"], dtype=np.int64))
+    values = np.ascontiguousarray(windows[:, start : start + count * dtype.itemsize]).view(dtype)
+    return values.reshape(len(windows), *part["shape"])
 
 
 def score(task: Mapping[str, Any], outputs: Real, labels: Labels, inputs: Real, rung: str = "int8") -> dict[str, Any]:

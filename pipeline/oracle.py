@@ -16,26 +16,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import problem
+from pipeline import edges, problem
 from pipeline.files import read_arrays, write_arrays, write_bytes
 from pipeline.flatbuffer import read
 from pipeline.graph import Graph
-from pipeline.problem import EXIT_TOOL, Problem
+from pipeline.problem import EXIT_TOOL, Problem, raise_all
 from pipeline.progress import progress
 
 Int8 = NDArray[np.int8]
 
 
 def run(flatbuffer: bytes, inputs: Int8, title: str = "oracle", where: Path | str = "model.tflite") -> Int8:
-    """int8 outputs [n, *out] of int8 inputs [n, *shape], one invocation a window."""
-    interpreter = _interpreter(flatbuffer, where)
-    shape = tuple(int(size) for size in interpreter.get_input_details()[0]["shape"])
-    if inputs.shape[1:] != shape[1:]:
-        raise Problem(where, f"takes windows {shape[1:]}, these are {inputs.shape[1:]}")
-    results = np.zeros((len(inputs), *interpreter.get_output_details()[0]["shape"][1:]), np.int8)
+    """Answers int8 [n, *out] to windows int8 [n, *shape] (see edges.py), one invocation a window."""
+    interpreter, graph = _interpreter(flatbuffer, where), read(flatbuffer, where)
+    shape = edges.shape(graph.edge("input"))
+    if inputs.shape[1:] != shape:
+        raise Problem(where, f"takes windows {shape}, these are {inputs.shape[1:]}")
+    results = np.zeros((len(inputs), *edges.shape(graph.edge("output"))), np.int8)
     with progress(title, len(inputs)) as advance:
         for index, window in enumerate(inputs):
-            results[index] = _invoke(interpreter, window)
+            results[index] = _invoke(interpreter, graph, window)
             advance()
     return results
 
@@ -43,7 +43,7 @@ def run(flatbuffer: bytes, inputs: Int8, title: str = "oracle", where: Path | st
 def tensors(flatbuffer: bytes, window: Int8, where: Path | str = "model.tflite") -> dict[int, NDArray[Any]]:
     """Every tensor by index after one int8 window [*shape] ran, intermediate ones included."""
     interpreter = _interpreter(flatbuffer, where, keep=True)
-    _invoke(interpreter, window)
+    _invoke(interpreter, read(flatbuffer, where), window)
     indices = [int(detail["index"]) for detail in interpreter.get_tensor_details() if detail["name"]]
     return {index: np.array(interpreter.get_tensor(index)) for index in indices}
 
@@ -64,7 +64,7 @@ def run_apart(flatbuffer: bytes, inputs: Int8, title: str = "oracle") -> Int8:
 
 
 def _interpreter(flatbuffer: bytes, where: Path | str, keep: bool = False) -> Any:
-    """An allocated interpreter of a model with one int8 input and one int8 output."""
+    """An allocated interpreter of a model whose inputs and outputs are integers."""
     interpreter_class, resolver = _runtime()
     graph = read(flatbuffer, where)  # tflite-runtime itself crashes on a broken file
     _check_edges(graph, where)
@@ -78,21 +78,18 @@ def _interpreter(flatbuffer: bytes, where: Path | str, keep: bool = False) -> An
         )
         interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise Problem(where, f"is not a model that tflite-runtime 2.14 runs: {reason}", "convert it again") from error
+        raise _refused(where, error) from error
     return interpreter
 
 
+def _refused(where: Path | str, error: Exception) -> Problem:
+    reason = " ".join(str(error).split())
+    return Problem(where, f"is not a model that tflite-runtime 2.14 runs: {reason}", "convert it again")
+
+
 def _check_edges(graph: Graph, where: Path | str) -> None:
-    for name, indices in (("input", graph.inputs), ("output", graph.outputs)):
-        if len(indices) != 1:
-            raise Problem(
-                where, f"has {len(indices)} {name}s", "the reference takes models with one input and one output"
-            )
-        tensor = graph.tensors[indices[0]]
-        if tensor.dtype != "int8":
-            what = f"its {name} {tensor.name} is {tensor.dtype}, not int8"
-            raise Problem(where, what, "quantize it to full integers: python -m pipeline.quantize")
+    """Inputs and outputs, each of a type that a window carries; all that are not at once."""
+    raise_all(edges.problems(graph, where))
 
 
 def _check_state(graph: Graph, where: Path | str) -> None:
@@ -116,12 +113,16 @@ def _runtime() -> tuple[Any, Any]:
     return Interpreter, OpResolverType.BUILTIN_REF
 
 
-def _invoke(interpreter: Any, window: Int8) -> Int8:
-    detail = interpreter.get_input_details()[0]
-    interpreter.set_tensor(detail["index"], np.asarray(window, np.int8).reshape(detail["shape"]))
-    interpreter.reset_all_variables()  # a window knows nothing of those before it
-    interpreter.invoke()
-    return np.asarray(interpreter.get_tensor(interpreter.get_output_details()[0]["index"])[0], np.int8)
+def _invoke(interpreter: Any, graph: Graph, window: Int8) -> Int8:
+    inputs, outputs = graph.edge("input"), graph.edge("output")
+    for index, values in zip(graph.inputs, edges.split(inputs, np.asarray(window, np.int8)), strict=True):
+        interpreter.set_tensor(index, values)
+    try:
+        interpreter.reset_all_variables()  # a window knows nothing of those before it
+        interpreter.invoke()
+    except RuntimeError as error:  # some kernels look at types only now
+        raise _refused("model.tflite", error) from error
+    return edges.join(outputs, [interpreter.get_tensor(index) for index in graph.outputs])
 
 
 def main(argv: list[str]) -> int:

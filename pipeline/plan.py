@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.buffers import Layout, Use, lay_out
 from pipeline.cores import PORTABLE, Core
+from pipeline.ctext import edge_json
 from pipeline.graph import Graph, Node, Tensor
 from pipeline.ops.base import Call, Op, Part, activations, parts
 
@@ -82,20 +84,19 @@ def _parts(graph: Graph, node: Node, op: Op, alias: Mapping[int, int], core: Cor
     """The node's calls; a reshape that is not free is a copy."""
     if node.outputs[0] in alias:
         return ()
-    copy = Call("nn_copy_s8", "nn_copy_t", {"count": graph.output(node).count})
+    copy = Call("nn_copy_s8", "nn_copy_t", {"count": graph.output(node).bytes})
     return parts(node, graph, op, core) or (Part(copy, (0,)),)
 
 
 def _free_reshapes(graph: Graph, ops: Sequence[Op]) -> dict[int, int]:
-    """Outputs that are their input's bytes; not those that would make the caller's input the caller's output."""
+    """Outputs that are their input's bytes; not those that would make one of the caller's tensors another of his."""
     alias: dict[int, int] = {}
-    callers_input = set(graph.inputs)
+    callers = {*graph.inputs, *graph.outputs}
     for node, op in zip(graph.nodes, ops, strict=True):
-        source, output = node.inputs[0], node.outputs[0]
-        if op.call() is None and not (source in callers_input and output in graph.outputs):
+        source, output = alias.get(node.inputs[0], node.inputs[0]), node.outputs[0]
+        if op.call() is None and not {source, output} <= callers:
             alias[output] = source
-            if source in callers_input:
-                callers_input.add(output)
+            callers.update({source} if output in callers else ())
     return alias
 
 
@@ -109,7 +110,7 @@ def _steps(graph: Graph, ops: Sequence[Op], alias: Mapping[int, int], core: Core
         for tensor in dict.fromkeys(inputs):
             values = graph.tensors[tensor].data
             if values is not None and all(step.output != tensor for step in steps):
-                load = Call("nn_load_s8", "nn_load_t", {"count": values.size, "values": values})
+                load = Call("nn_load_s8", "nn_load_t", {"count": values.nbytes, "values": _as_bytes(values)})
                 steps.append(
                     Step(len(steps), "LOAD", _unique(f"{name}_operand", names), title, load, (), tensor, (), 0)
                 )
@@ -173,12 +174,14 @@ def _maker(plan: Plan, tensor: int, before: int) -> int:
         tensor = made_by[tensor]
 
 
+def _start(plan: Plan, tensor: int) -> int:
+    """Where an input of the model begins in the window; 0 for what a step made."""
+    place = plan.layout.places[tensor]
+    return place.offset if place.kind == "input" else 0
+
+
 def plan_json(plan: Plan, **head: Any) -> dict[str, Any]:
     """plan.json: `head` first, then sizes, edges, operators and tensors."""
-
-    def edge(tensor: Tensor) -> dict[str, Any]:
-        return {"bytes": tensor.count, "shape": list(tensor.shape), "scale": tensor.scale,
-                "zero_point": tensor.zero_point}  # fmt: skip
 
     tensors = plan.graph.tensors
     return {
@@ -188,18 +191,19 @@ def plan_json(plan: Plan, **head: Any) -> dict[str, Any]:
         "arena_bound": plan.layout.arena_bound,
         "weights_bytes": plan.weights_bytes,
         "macs": sum(step.macs for step in plan.steps),
-        "input": edge(plan.input),
-        "output": edge(plan.output),
+        "input": edge_json(*plan.graph.edge("input")),
+        "output": edge_json(*plan.graph.edge("output")),
         "operators": [
             {"index": s.index, "op": s.op, "name": s.name, "kernel": s.call.kernel, "macs": s.macs,
              "weights_bytes": s.weights_bytes, "zeros": s.zeros, "output_shape": list(tensors[s.output].shape),
              "inputs": list(s.inputs), "makers": [_maker(plan, tensor, s.index) for tensor in s.inputs],
-             "output": s.output, "scratch_bytes": s.call.scratch, "state_bytes": s.state_bytes}
+             "starts": [_start(plan, tensor) for tensor in s.inputs], "output": s.output,
+             "scratch_bytes": s.call.scratch, "state_bytes": s.state_bytes}
             for s in plan.steps
         ],
         "tensors": [
             {"name": tensors[i].name, "shape": list(tensors[i].shape), "place": place.kind, "offset": place.offset,
-             "bytes": tensors[i].count, "first": plan.layout.lives[i][0], "last": plan.layout.lives[i][1]}
+             "bytes": tensors[i].bytes, "first": plan.layout.lives[i][0], "last": plan.layout.lives[i][1]}
             for i, place in sorted(plan.layout.places.items())
         ] + _own_bytes(plan),
     }  # fmt: skip

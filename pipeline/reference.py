@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import oracle
-from pipeline.evaluate import evaluate
+from pipeline.evaluate import answer
 from pipeline.graph import Graph
 from pipeline.importer import import_model, operators
 from pipeline.ops.base import Op
@@ -58,6 +58,6 @@ def _integer(graph: Graph, ops: tuple[Op, ...], inputs: Int8, title: str) -> Int
     made = []
     with progress(title, len(inputs)) as advance:
         for window in inputs:
-            made.append(evaluate(graph, ops, window)[graph.outputs[0]][0])
+            made.append(answer(graph, ops, window))
             advance()
     return np.stack(made)

@@ -11,6 +11,7 @@ import pytest
 from ops.cases_project import Case, answers, serving, write_project
 from ops.test_conformance import micro_answers, python_answers
 
+from pipeline import edges
 from pipeline.generate import compile_model
 
 FIXTURE = Path(__file__).resolve().parent / "fixtures" / "keras" / "layers.py"
@@ -28,7 +29,7 @@ def layers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
     rng, made = np.random.default_rng(5), {}
     for path in sorted(folder.glob("*.tflite")):
         plan = compile_model(path.read_bytes(), path.stem)
-        windows = rng.integers(-128, 128, (WINDOWS, *plan.input.shape)).astype(np.int8)
+        windows = np.array([edges.drawn(plan.graph.edge("input"), rng) for _ in range(WINDOWS)])[:, np.newaxis]
         made[path.stem] = Case(path.read_bytes(), plan, windows)
     assert len(made) > 40
     return made

@@ -8,10 +8,13 @@ typedef struct {
     int32_t count;
 } nn_copy_t;
 
-static void nn_copy_s8(NN_ROM nn_copy_t *p, const int8_t *input, int8_t *output)
+static void nn_copy_s8(NN_ROM nn_copy_t *p, const void *input, void *output)
 {
+    const int8_t *from = input;
+    int8_t *to = output;
+
     for (int32_t i = 0; i < p->count; i++) {
-        output[i] = input[i];
+        to[i] = from[i];
     }
 }
 

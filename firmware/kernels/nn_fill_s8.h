@@ -1,4 +1,4 @@
-/* Every value of the output is the same: what PAD begins with, and FILL. */
+/* Every byte of the output is the same: what PAD begins with, and FILL. */
 #ifndef NN_FILL_S8_H
 #define NN_FILL_S8_H
 
@@ -9,10 +9,12 @@ typedef struct {
     int8_t value;
 } nn_fill_t;
 
-static void nn_fill_s8(NN_ROM nn_fill_t *p, int8_t *output)
+static void nn_fill_s8(NN_ROM nn_fill_t *p, void *output)
 {
+    int8_t *to = output;
+
     for (int32_t i = 0; i < p->count; i++) {
-        output[i] = p->value;
+        to[i] = p->value;
     }
 }
 

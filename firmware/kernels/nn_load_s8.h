@@ -1,4 +1,5 @@
-/* Brings a constant operand from read-only memory to RAM, for kernels whose operands are activations. */
+/* Brings a constant operand from read-only memory to RAM, for kernels whose operands are activations; of wider values the
+ * bytes, little-endian as all our processors are. */
 #ifndef NN_LOAD_S8_H
 #define NN_LOAD_S8_H
 
@@ -9,10 +10,12 @@ typedef struct {
     NN_ROM int8_t *values; /* [count] */
 } nn_load_t;
 
-static void nn_load_s8(NN_ROM nn_load_t *p, int8_t *output)
+static void nn_load_s8(NN_ROM nn_load_t *p, void *output)
 {
+    int8_t *to = output;
+
     for (int32_t i = 0; i < p->count; i++) {
-        output[i] = p->values[i];
+        to[i] = p->values[i];
     }
 }
 

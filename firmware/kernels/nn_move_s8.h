@@ -10,8 +10,11 @@ typedef struct {
     int32_t from_at, to_at; /* where the first value lies */
 } nn_move_t;
 
-static void nn_move_s8(NN_ROM nn_move_t *p, const int8_t *input, int8_t *output)
+/* Wider values are moved as bytes, which are one more axis. */
+static void nn_move_s8(NN_ROM nn_move_t *p, const void *input, void *output)
 {
+    const int8_t *source = input;
+    int8_t *target = output;
     int32_t rows = (int32_t)p->shape[0] * p->shape[1] * p->shape[2] * p->shape[3];
     for (int32_t row = 0; row < rows; row++) {
         int32_t from = p->from_at, to = p->to_at;
@@ -23,7 +26,7 @@ static void nn_move_s8(NN_ROM nn_move_t *p, const int8_t *input, int8_t *output)
             to += place * p->to[axis];
         }
         for (int32_t i = 0; i < p->shape[4]; i++) {
-            output[to] = input[from];
+            target[to] = source[from];
             from += p->from[4];
             to += p->to[4];
         }

@@ -4,6 +4,9 @@
 
 #include <stdint.h>
 
+/* Tensors of different types follow one another in the same bytes: no access may move from one step into another. */
+#define NN_STEP_ENDS() __asm__ volatile("" ::: "memory")
+
 #ifdef WITH_LAYERS
 /* Called behind each step when it is not null; firmware/runtimes/compiled/ has it. */
 extern void (*nn_after_step)(const void *output, uint32_t bytes);
@@ -11,12 +14,17 @@ extern void (*nn_after_step)(const void *output, uint32_t bytes);
 #define NN_STEP(call, output, bytes)                                                                                   \
     do {                                                                                                               \
         call;                                                                                                          \
+        NN_STEP_ENDS();                                                                                                \
         if (nn_after_step) {                                                                                           \
             nn_after_step(output, bytes);                                                                              \
         }                                                                                                              \
     } while (0)
 #else
-#define NN_STEP(call, output, bytes) call
+#define NN_STEP(call, output, bytes)                                                                                   \
+    do {                                                                                                               \
+        call;                                                                                                          \
+        NN_STEP_ENDS();                                                                                                \
+    } while (0)
 #endif
 
 #endif

@@ -8,17 +8,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import files, flatbuffer, transport
+from pipeline import edges, files, flatbuffer, transport
 from pipeline.build import build, firmware
 from pipeline.cores import PORTABLE, Core
 from pipeline.device import Device
 from pipeline.emulator import emulate
 from pipeline.generate import compile_model, sources
+from pipeline.graph import Tensor
 from pipeline.ops.base import known_ops
 from pipeline.plan import Plan
 
@@ -29,7 +31,7 @@ HEAD = 4  # bytes before a case's input: its number, 1 to keep the state, and pa
 
 @dataclass(frozen=True)
 class Case:
-    """One small model with windows int8 [n, *input shape] for it."""
+    """One small model with windows int8 [n, 1, *shape] for it (see pipeline/edges.py)."""
 
     content: bytes
     plan: Plan
@@ -44,11 +46,27 @@ def cases_of(op: str, windows: int = 4, core: Core = PORTABLE) -> list[Case]:
     for graph in known_ops()[op].cases(rng):
         content = flatbuffer.write(graph)
         plan = compile_model(content, op, core)
-        shape = plan.input.shape
-        extremes = [np.full(shape, -128), np.full(shape, 127), np.resize(np.arange(-128, 128), shape)]
-        drawn = [rng.integers(-128, 128, shape) for _ in range(windows)]
-        made.append(Case(content, plan, np.array([*extremes, *drawn], np.int8)))
+        inputs = plan.graph.edge("input")
+        ranges = [edges.RANGES[tensor.dtype] for tensor in inputs]
+        lows, highs = (
+            edges.join(inputs, [np.full(t.shape, pair[end]) for t, pair in zip(inputs, ranges, strict=True)])
+            for end in (0, 1)
+        )
+        steps = edges.join(inputs, [counting(tensor) for tensor in inputs])
+        drawn = [edges.drawn(inputs, rng) for _ in range(windows)]
+        made.append(Case(content, plan, np.array([lows, highs, steps, *drawn])[:, np.newaxis]))
     return [*made, *(replace(case, kept=True) for case in made if case.plan.layout.states)]
+
+
+def counting(tensor: Tensor) -> NDArray[np.int64]:
+    """-128, -127, ... 127, and again; of bools every second."""
+    values = np.resize(np.arange(-128, 128), tensor.shape)
+    return values % 2 if tensor.dtype == "bool" else values
+
+
+def case_bytes(case: Case, name: Literal["input", "output"]) -> int:
+    """Size of a window or an answer."""
+    return edges.size(case.plan.graph.edge(name))
 
 
 def models_of(cases: list[Case]) -> list[Case]:
@@ -69,9 +87,9 @@ def write_project(folder: Path, board: str, cases: list[Case], boards: dict[str,
     (folder / "models" / "cases" / "model.py").touch()
     built = folder / "build" / "cases" / f"{board}-cases"
     view = {"cases": [f"case_{i:03}" for i in range(len(cases))], "head": HEAD,
-            "input_bytes": HEAD + max(case.plan.input.count for case in cases),
+            "input_bytes": HEAD + max(case_bytes(case, "input") for case in cases),
             "stateful": [f"case_{i:03}" for i, case in enumerate(cases) if case.plan.layout.states],
-            "output_bytes": max(case.plan.output.count for case in cases),
+            "output_bytes": max(case_bytes(case, "output") for case in cases),
             "arena_bytes": max(max(case.plan.layout.arena_bytes for case in cases), 4)}  # fmt: skip
     for name, case in zip(view["cases"], cases, strict=True):
         for file, text in sources(case.plan, case.content, name).items():
@@ -99,7 +117,7 @@ def serving(folder: Path, board: str) -> Iterator[Device]:
 
 
 def answers(device: Device, cases: list[Case]) -> list[NDArray[np.int8]]:
-    """What the device makes of every window of every case: int8 [n, *output shape] per case."""
+    """What the device makes of every window of every case: int8 [n, 1, *output shape] per case."""
     info = device.hello()
     windows, models = [], [case.content for case in models_of(cases)]
     for case in cases:
@@ -111,6 +129,6 @@ def answers(device: Device, cases: list[Case]) -> list[NDArray[np.int8]]:
     for case in cases:
         part = outputs[start : start + len(case.windows)]
         start += len(part)
-        count, shape = case.plan.output.count, case.plan.output.shape
-        made.append(np.stack([np.frombuffer(output[:count], np.int8).reshape(shape) for output in part]))
+        count, shape = case_bytes(case, "output"), edges.shape(case.plan.graph.edge("output"))
+        made.append(np.stack([np.frombuffer(output[:count], np.int8).reshape(1, *shape) for output in part]))
     return made

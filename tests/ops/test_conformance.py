@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 from ops.cases_project import Case, answers, cases_of, serving, write_project
 
-from pipeline import oracle
+from pipeline import edges, oracle
 from pipeline.cores import CORES, core_of
-from pipeline.evaluate import States, evaluate
+from pipeline.evaluate import States, answer
 from pipeline.importer import operators
 from pipeline.ops.base import known_ops
 from pipeline.problem import Problem
@@ -29,7 +29,7 @@ def python_answers(case: Case) -> NDArray[np.int8]:
     graph = case.plan.graph
     ops = operators(graph, "case")
     states: States | None = {} if case.kept else None
-    return np.stack([evaluate(graph, ops, window, states)[graph.outputs[0]] for window in case.windows])
+    return np.stack([answer(graph, ops, window, states) for window in case.windows])[:, np.newaxis]
 
 
 def reference_answers(case: Case) -> NDArray[np.int8]:
@@ -42,14 +42,16 @@ def micro_answers(case: Case) -> NDArray[np.int8]:
     from tflite_micro import runtime
 
     interpreter = runtime.Interpreter.from_bytes(case.content, arena_size=2_000_000)
+    inputs, outputs = (case.plan.graph.edge(name) for name in edges.EDGES)
     made = []
     for window in case.windows:
         if not case.kept:
             interpreter.reset()
-        interpreter.set_input(window, 0)
+        for number, values in enumerate(edges.split(inputs, window)):
+            interpreter.set_input(values, number)
         interpreter.invoke()
-        made.append(interpreter.get_output(0).copy())
-    return np.stack(made)
+        made.append(edges.join(outputs, [interpreter.get_output(number) for number in range(len(outputs))]))
+    return np.stack(made)[:, np.newaxis]
 
 
 def assert_equal(op: str, engine: str, cases: list[Case], got: list[NDArray[np.int8]]) -> None:
