@@ -45,10 +45,12 @@ def fit(
     augment: Augment | None,
     callbacks: tuple[Any, ...] = (),
 ) -> Fit:
-    """Compile and fit; early stopping keeps the best epoch's weights, without it the last epoch's are kept.
+    """Compile and fit; early stopping keeps the best epoch's weights, without it the last epoch's; no epochs, no fit.
 
     `keras` is tf_keras, given by the caller: this module imports no TensorFlow.
     """
+    if not course.epochs:
+        return Fit({}, 0, None)
     classify, watched = spec.task == "classification", "val_loss" if len(val.x) else "loss"
     loss, measures = ("sparse_categorical_crossentropy", ["accuracy"]) if classify else ("mse", [])
     network.compile(keras.optimizers.Adam(course.rate), loss, measures)

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.files import needed
+from pipeline.keras3 import activations, as_tf_keras, is_keras3
 from pipeline.problem import EXIT_TOOL, Problem
 from pipeline.spec import Model, Source
 
@@ -46,17 +47,19 @@ def keras(seed: int) -> Any:
     tf.get_logger().setLevel("ERROR")
     tf_keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
+    activations(tf_keras)
     return tf_keras
 
 
 def build_network(source: Source) -> Any:
-    """The model's untrained network, seeded; a Problem when it is not tf_keras or does not fit the windows."""
+    """The model's network, seeded, in tf_keras; a Problem when it is no network or does not fit the windows."""
     keras_ = keras(source.spec.seed)
     network, spec = source.network(), source.spec
+    if is_keras3(network):
+        network = as_tf_keras(network, keras_, source.path)
     if not isinstance(network, keras_.Model):
         made = f"{type(network).__module__.split('.')[0]} {type(network).__name__}"
-        hint = "pruning takes tf_keras only: import tf_keras, not keras or tensorflow.keras (Keras 3)"
-        raise Problem(source.path, f"network() gives a {made}, not a tf_keras Model", hint)
+        raise Problem(source.path, f"network() gives a {made}, not a Keras model", "return a Sequential or a Model")
     takes, gives = tuple(network.input_shape[1:]), tuple(network.output_shape[1:])
     wanted = spec.window.shape if spec.task == "anomaly" else (len(spec.labels),)
     if (takes, gives) != (spec.window.shape, wanted):

@@ -53,12 +53,19 @@ def overall(table: list[dict[str, Any]], key: str = "after") -> float:
 
 
 def sparse_copy(dense: Any, source: Source, arrays: Arrays, constants: dict[str, Any]) -> tuple[Any, Fit]:
-    """The network fine-tuned while zeros grow to the model's sparsity (Zhu and Gupta 2017), its wrappers off."""
+    """The network fine-tuned while zeros grow to the model's sparsity (Zhu and Gupta 2017), its wrappers off; where
+    that is 0, the network as it is."""
+    if not source.spec.sparsity:
+        return dense, Fit({}, 0, None)
     tfmot, settings = toolkit(), source.spec.training
     train, val = side_of(arrays, "train"), side_of(arrays, "val")
     steps = -(-len(train.x) // settings.batch) * settings.prune_epochs
     ramp = tfmot.PolynomialDecay(0.0, source.spec.sparsity, begin_step=0, end_step=int(RAMP * steps), frequency=10)
-    wrapped = tfmot.prune_low_magnitude(dense, pruning_schedule=ramp)
+    try:
+        wrapped = tfmot.prune_low_magnitude(dense, pruning_schedule=ramp)
+    except ValueError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise Problem(source.path, f"a layer cannot be pruned: {reason}", "replace it, or write sparsity=0") from error
     course = Course(f"{source.name}: pruning", settings.prune_epochs, settings.prune_rate)
     keras_, augment = keras(source.spec.seed), augmentation(source, constants)
     fitted = fit(keras_, wrapped, source.spec, train, val, course, augment, (tfmot.UpdatePruningStep(),))

@@ -49,7 +49,8 @@ class Limits:
 @dataclass(frozen=True)
 class Training:
     """How the network is fitted: Adam, at most `epochs` from `rate` down a cosine, stopped after `patience` epochs
-    without progress; pruning then fine-tunes for `prune_epochs` from `prune_rate`."""
+    without progress; pruning then fine-tunes for `prune_epochs` from `prune_rate`. With 0 `epochs` the network is trained
+    already, on windows as `windows()` gives them: they are not standardised."""
 
     epochs: int
     batch: int = 64
@@ -172,7 +173,7 @@ class ReadySource:
 PIECES = {
     "SPEC": "SPEC = pipeline.spec.Model(...)",
     "windows": "def windows() -> pipeline.spec.Splits",
-    "network": "def network() -> an uncompiled tf_keras model",
+    "network": "def network() -> an uncompiled Keras model",
 }
 
 

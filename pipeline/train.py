@@ -41,14 +41,15 @@ def train(name: str) -> int:
     figures = evaluate(network, task, arrays, "float")
     folder = build_dir(name)
     save_network(network, folder / "float.keras")
-    write_bytes(folder / "train.png", curve(name, fitted.history, fitted.kept))
+    if fitted.history:
+        write_bytes(folder / "train.png", curve(name, fitted.history, fitted.kept))
     write_json(
         folder / "train.json",
         {
             "model": name,
             "seed": source.spec.seed,
             "parameters": int(network.count_params()),
-            "epochs": len(fitted.history["loss"]),
+            "epochs": len(fitted.history.get("loss", [])),
             "kept_epoch": fitted.kept,
             "class_weights": fitted.class_weights,
             "task": task,
