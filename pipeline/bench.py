@@ -127,7 +127,8 @@ def identify(ask: Ask, info: Info, port: str, emulated: bool) -> Built:
 def begin(ask: Ask, info: Info, model: Built, book: Journal) -> Outcome:
     """Which windows are asked; with --resume, those that an unfinished run was answered are there already."""
     reference, emulated = model.reference, bool(ask.board and not ask.port)
-    gates.check(ask.gates, model.quantize, (model.name, model.board.name, emulated))
+    timed = facts.counted(model.board, info, emulated).hz is not None
+    gates.check(ask.gates, model.quantize, (model.name, model.board.name, emulated), timed)
     asked = sample.choose(reference["labels"], ask.windows, ask.seed)
     outcome = Outcome.of(asked, reference["outputs"].shape[1:])
     outcome.gates = ask.gates
@@ -135,8 +136,8 @@ def begin(ask: Ask, info: Info, model: Built, book: Journal) -> Outcome:
     if outcome.sure:
         outcome.asked = sample.shuffled(asked, ask.seed)
     firmware = {key: getattr(info, key) for key in ("model_id", "board", "runtime", "kernel_build")}
-    content = reference["inputs"].tobytes() + reference["outputs"].tobytes()
-    run = {**firmware, "reference": journal.digest(content), "asked": journal.digest(outcome.asked.tobytes())}
+    content = journal.digest(reference["inputs"], reference["outputs"])
+    run = {**firmware, "reference": content, "asked": journal.digest(outcome.asked)}
     if ask.resume:
         outcome.resumed = book.replay(run, outcome)
     else:

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import files, metrics, words
+from pipeline import files, words
 from pipeline.board import Board, load_board
 from pipeline.problem import EXIT_DEVICE, Problem, raise_all
+from pipeline.rungs import Answered
 from pipeline.wire import Info
 
 _REFERENCE = ("inputs", "outputs", "labels", "groups", "float_outputs", "pruned_outputs")
@@ -22,8 +23,8 @@ _QUANTIZE = ("model_id", "task", "input", "output", "metrics", "limits", "sparsi
 
 @dataclass(frozen=True)
 class Built:
-    """A model and one firmware of it. `reference` holds the test split: inputs int8 [n, *shape], the outputs int8
-    [n, *out] that must come back, labels [n], groups [n], float_outputs and pruned_outputs [n, *out]."""
+    """A model and one firmware of it. `reference` is the test split, mapped from disk: inputs int8 [n, *shape], the
+    outputs int8 [n, *out] that must come back, labels [n], groups [n], float_outputs and pruned_outputs [n, *out]."""
 
     name: str
     board: Board
@@ -46,7 +47,7 @@ def read(name: str, board: Board, runtime: str, parent: Path, folder: Path, made
     """Read and check the files of a model in `parent` and of a firmware in `folder`."""
     quantize = files.read_json(parent / "quantize.json", made_by)
     plan, size = (files.read_json(folder / file, made_by) for file in ("plan.json", "size.json"))
-    reference = files.read_arrays(parent / "reference.npz", made_by)
+    reference = files.map_arrays(parent / "reference.npz", made_by)
     _check(parent, quantize, reference, made_by)
     if plan["model_id"] != quantize["model_id"]:
         what = f"was made of model {plan['model_id'][:8]}, quantize.json is of {quantize['model_id'][:8]}"
@@ -109,9 +110,8 @@ def _check(folder: Path, quantize: Any, reference: Mapping[str, NDArray[Any]], m
 
 def _check_outputs(folder: Path, quantize: Any, reference: Mapping[str, NDArray[Any]], hint: str) -> None:
     """The outputs score what quantize.json says: else they are another model's, and the board would be blamed."""
-    name = quantize["limits"]["metric"]
-    inputs, outputs = (metrics.dequantize(reference[f"{edge}s"], quantize[edge]) for edge in ("input", "output"))
-    found = metrics.score(quantize["task"], outputs, reference["labels"], inputs)[name]
+    name, every = quantize["limits"]["metric"], np.arange(len(reference["labels"]))
+    found = Answered(quantize, reference, every, reference["outputs"], every).score("int8")[name]
     noted = quantize["metrics"]["int8"][name]
     if abs(found - noted) > 1e-6:
         what = f"is not of the model in quantize.json: its {words.plain(name)} is {found:.4f}, not {noted:.4f}"

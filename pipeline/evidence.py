@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,8 @@ def write(folder: Path, model: Built, info: Info, outcome: Outcome, report: Mapp
     for name in REPORTS:
         shutil.copyfile(folder / name, evidence / name)
     files.write_json(evidence / "board.json", dataclasses.asdict(model.board))
-    files.write_text(evidence / "windows.tsv", windows(model, outcome))
+    with files.replacing(evidence / "windows.tsv") as file:
+        file.writelines(f"{line}\n".encode() for line in windows(model, outcome))
     files.write_json(evidence / "run.json", run_facts(model, info, outcome, report))
     files.write_text(evidence / SUMS, sums(evidence))
     return digest(evidence)
@@ -84,23 +85,22 @@ def tools() -> dict[str, str]:
     return found
 
 
-def windows(model: Built, outcome: Outcome) -> str:
+def windows(model: Built, outcome: Outcome) -> Iterator[str]:
     """A line for each window asked: its index, SHA-256 of the input, SHA-256 of the answer or a dash, ticks."""
-    lines = ["window\tinput\toutput\tticks"]
+    yield "window\tinput\toutput\tticks"
     for at, index in enumerate(outcome.asked):
         sent = hashlib.sha256(model.reference["inputs"][index].tobytes()).hexdigest()
         got = hashlib.sha256(np.ascontiguousarray(outcome.outputs[at]).tobytes()).hexdigest()
         answered = bool(outcome.answered[at])
-        lines.append(f"{index}\t{sent}\t{got if answered else '-'}\t{int(outcome.ticks[at]) if answered else '-'}")
-    return "\n".join(lines) + "\n"
+        yield f"{index}\t{sent}\t{got if answered else '-'}\t{int(outcome.ticks[at]) if answered else '-'}"
 
 
 def sums(folder: Path) -> str:
     """SHA256SUMS of every other file of a folder, as sha256sum prints it, by name."""
     names = sorted(path.name for path in folder.iterdir() if path.name != SUMS)
-    return "".join(f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in names)
+    return "".join(f"{files.sha256(folder / name)}  {name}\n" for name in names)
 
 
 def digest(folder: Path) -> str:
     """Names the whole evidence: SHA-256 of SHA256SUMS."""
-    return hashlib.sha256((folder / SUMS).read_bytes()).hexdigest()
+    return files.sha256(folder / SUMS)

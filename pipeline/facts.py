@@ -18,7 +18,7 @@ def describe(model: Built, info: Info, outcome: Outcome, port: str, emulated: bo
     """What report.json holds."""
     board = model.board
     windows = verdict.compare(outcome, model.reference["outputs"])
-    scores = verdict.score(model, outcome)
+    scores = outcome.rungs(model).scores()
     timing = verdict.clock(outcome, counted(board, info, emulated))
     total = len(model.reference["inputs"])
     whole = bool(outcome.answered.all()) and len(np.unique(outcome.asked)) == total

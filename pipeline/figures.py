@@ -115,7 +115,7 @@ def latency(units: NDArray[np.float64], kind: str) -> str:
         room = max(0.15 * (high - low), 1.0)
         axes.hist(
             units,
-            bins=min(60, max(1, len(set(units.tolist())))),
+            bins=min(60, max(1, len(np.unique(units)))),
             color=_ACCENT,
             range=(low, max(high, low + room / 10)),
         )

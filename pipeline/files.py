@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.problem import Problem, did_you_mean
+
+_UNREADABLE = (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 def project_root() -> Path:
@@ -69,11 +71,18 @@ def needed(path: Path, made_by: str) -> Path:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file whole or not at all: a temporary file in the same folder, then a rename."""
+    with replacing(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file that takes the place of `path` when all of it was written."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
+        with os.fdopen(handle, "w+b") as file:
+            yield file
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
     except BaseException:
@@ -99,11 +108,10 @@ def read_json(path: Path, made_by: str) -> Any:
         raise Problem(path, f"is not JSON ({error.msg}, line {error.lineno})", f"run: {made_by}") from error
 
 
-def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write named arrays as a compressed .npz, whole or not at all."""
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **dict(arrays))
-    write_bytes(path, buffer.getvalue())
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], packed: bool = True) -> None:
+    """Write named arrays as an .npz, whole or not at all; only one that is not packed can be mapped."""
+    with replacing(path) as file:
+        (np.savez_compressed if packed else np.savez)(file, **dict(arrays))
 
 
 def read_arrays(path: Path, made_by: str) -> dict[str, NDArray[Any]]:
@@ -111,8 +119,40 @@ def read_arrays(path: Path, made_by: str) -> dict[str, NDArray[Any]]:
     try:
         with np.load(needed(path, made_by), allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except _UNREADABLE as error:
         raise Problem(path, f"is not a readable .npz ({error})", f"run: {made_by}") from error
+
+
+def map_arrays(path: Path, made_by: str) -> dict[str, NDArray[Any]]:
+    """`read_arrays`, but what is not packed stays on disk and is read as it is used; its CRCs are checked now."""
+    try:
+        with zipfile.ZipFile(needed(path, made_by)) as archive:
+            members = archive.infolist()
+            plain = all(each.compress_type == zipfile.ZIP_STORED for each in members) and not archive.testzip()
+        found = {each.filename.removesuffix(".npy"): _mapped(path, each) for each in members if plain}
+    except _UNREADABLE as error:
+        raise Problem(path, f"is not a readable .npz ({error})", f"run: {made_by}") from error
+    arrays = {name: array for name, array in found.items() if array is not None}
+    return arrays if plain and len(arrays) == len(found) else read_arrays(path, made_by)
+
+
+def _mapped(path: Path, member: zipfile.ZipInfo) -> NDArray[Any] | None:
+    """An array as it lies in the file, or None where it cannot: first comes the zip's header, then the .npy's."""
+    with path.open("rb") as file:
+        file.seek(member.header_offset + 26)
+        file.seek(int.from_bytes(file.read(2), "little") + int.from_bytes(file.read(2), "little"), os.SEEK_CUR)
+        if np.lib.format.read_magic(file) != (1, 0):  # type: ignore[no-untyped-call]
+            return None
+        shape, by_column, dtype = np.lib.format.read_array_header_1_0(file)  # type: ignore[no-untyped-call]
+        if by_column or dtype.hasobject or not np.prod(shape):
+            return None
+        return np.asarray(np.memmap(file, dtype, "r", file.tell(), shape))
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def model_id(flatbuffer: bytes) -> str:

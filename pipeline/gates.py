@@ -14,7 +14,7 @@ from pipeline.problem import Problem, did_you_mean, raise_all
 METRICS = ("accuracy", "macro_f1", "auc", "detection_rate", "false_alarm_rate")
 AT_MOST = "false_alarm_rate"  # every other metric is the better the higher
 REGIONS = ("flash", "ram", "arena")
-LIMITED = (*METRICS, "drop", "ticks", *REGIONS)
+LIMITED = (*METRICS, "drop", "ticks", "milliseconds", *REGIONS)
 COMPARED = (*METRICS, "latency", *REGIONS, "weights", "code")
 USUALLY = {"latency": (5.0, True), "weights": None, "code": None}  # tolerances (value, percent); others: (0, False)
 _NUMBER = re.compile(r"([\d_]+(?:\.\d+)?|\.\d+)(K|%)?")
@@ -50,8 +50,9 @@ def read(path: Path) -> Facts:
     return {"file": str(path), **kept, "figures": figures}
 
 
-def check(asked: Facts | None, quantize: Mapping[str, Any], run: tuple[str, str, bool]) -> None:
-    """Before the first window: the task has what is asked of it, and the baseline is of this model and board."""
+def check(asked: Facts | None, quantize: Mapping[str, Any], run: tuple[str, str, bool], timed: bool) -> None:
+    """Before the first window: the task has what is asked of it, the clock is one of time (`timed`) where milliseconds
+    are limited, and the baseline is of this model and board."""
     if not asked:
         return
     known = [name for name in METRICS if name in quantize["metrics"]["int8"]]
@@ -64,6 +65,9 @@ def check(asked: Facts | None, quantize: Mapping[str, Any], run: tuple[str, str,
                 )
     if "drop" in asked["limits"] and not quantize["metrics"]["float"]:
         problems.append(Problem("--limit drop", "the model has no float metrics to drop from", "limit its metric"))
+    if "milliseconds" in asked["limits"] and not timed:
+        what = f"the clock of {_who(*run)} is none of time"
+        problems.append(Problem("--limit milliseconds", what, "limit its ticks, or run on the real board"))
     if (before := asked["baseline"]) and _who(*(before[key] for key in ("model", "board", "emulated"))) != _who(*run):
         what = f"is of {_who(before['model'], before['board'], before['emulated'])}, this run is of {_who(*run)}"
         problems.append(Problem(before["file"], what, "a baseline is an earlier run of the same model and board"))
@@ -81,6 +85,7 @@ def rules(model: Mapping[str, Any], board: Board, asked: Facts | None) -> Facts:
         "metrics": {model["metric"]: model["minimum"]} | {name: own[name] for name in METRICS if name in own},
         "drop": own.get("drop", model["drop_int8"]),
         "ticks": own.get("ticks", model["ticks"].get(board.name)),
+        "milliseconds": own.get("milliseconds", model.get("milliseconds", {}).get(board.name)),
         **most,
     }
 
@@ -177,10 +182,10 @@ def _pairs(option: str, given: list[str], known: tuple[str, ...]) -> Iterable[tu
 
 def _plain(option: str, name: str, value: float, percent: bool) -> float:
     """A limit as a number: a share of metrics, whole ticks and bytes."""
-    share = name in (*METRICS, "drop")
+    share, whole = name in (*METRICS, "drop"), name != "milliseconds"
     value = value / 100 if percent else value
     if (share and value > 1) or (percent and not share):
         raise Problem(
             option, f"{name} cannot be {100 * value:g} %", "a metric is 0 to 1, or up to 100 %; others take none"
         )
-    return value if share else int(value)
+    return value if share or not whole else int(value)

@@ -45,7 +45,8 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME=VALUE",
         action="append",
         default=[],
-        help="instead of the model's: accuracy=90%% (or another metric), drop=0.02, ticks=20000, flash=64K, ram, arena",
+        help="instead of the model's: accuracy=90%% (or another metric), drop=0.02, ticks=20000, milliseconds=2.5, "
+        "flash=64K, ram, arena",
     )
     options.add_argument(
         "--baseline", metavar="FILE", type=Path, help="an earlier report.json: fail where it was better"

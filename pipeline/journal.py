@@ -14,6 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pipeline.problem import EXIT_DEVICE, Problem
 from pipeline.progress import say
 from pipeline.verdict import Outcome
@@ -46,22 +49,21 @@ class Journal:
 
     def replay(self, run: Mapping[str, Any], outcome: Outcome) -> int:
         """Take what an unfinished run noted into `outcome`, cut off a half-written record; returns how many."""
-        content = os.pread(self._file, os.fstat(self._file).st_size, 0)
-        head, _, rest = content.partition(b"\n")
-        if not content:
-            raise Problem(self.path, "there is no unfinished run here", "run without --resume")
-        _check(self.path, head, run)
         size = _HEAD.size + outcome.outputs[0].size + _CRC.size
         taken = 0
-        while len(rest) >= (taken + 1) * size:
-            record = rest[taken * size : (taken + 1) * size]
-            body = record[: -_CRC.size]
-            if zlib.crc32(body) != _CRC.unpack(record[-_CRC.size :])[0]:
-                break
-            index, ticks = _HEAD.unpack_from(body)
-            outcome.take(index, ticks, body[_HEAD.size :])
-            taken += 1
-        os.ftruncate(self._file, len(head) + 1 + taken * size)
+        with self.path.open("rb") as noted:
+            head = noted.readline()
+            if not head:
+                raise Problem(self.path, "there is no unfinished run here", "run without --resume")
+            _check(self.path, head, run)
+            while len(record := noted.read(size)) == size:
+                body = record[: -_CRC.size]
+                if zlib.crc32(body) != _CRC.unpack(record[-_CRC.size :])[0]:
+                    break
+                index, ticks = _HEAD.unpack_from(body)
+                outcome.take(index, ticks, body[_HEAD.size :])
+                taken += 1
+        os.ftruncate(self._file, len(head) + taken * size)
         return taken
 
 
@@ -82,9 +84,12 @@ def opened(path: Path) -> Iterator[Journal]:
         os.close(descriptor)
 
 
-def digest(content: bytes) -> str:
-    """A short name for bytes."""
-    return hashlib.sha256(content).hexdigest()[:16]
+def digest(*arrays: NDArray[Any]) -> str:
+    """A short name for the bytes of arrays, which may lie on disk."""
+    found = hashlib.sha256()
+    for array in arrays:
+        found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()[:16]
 
 
 def _check(path: Path, head: bytes, run: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from pipeline import metrics, stats
 from pipeline.built import Built
+from pipeline.rungs import Answered
 from pipeline.verdict import Outcome
 
 Facts = dict[str, Any]
@@ -21,9 +22,9 @@ def statistics(built: Built, outcome: Outcome, score: Facts | None) -> Facts | N
     """Interval of the main metric, paired comparisons with float and int8, the worst windows; None for no windows."""
     if score is None:
         return None
-    chosen = outcome.asked[outcome.answered]
-    truth = built.reference["labels"][chosen]
-    views = {rung: _view(built, chosen, rung, _outputs(built, outcome, rung)) for rung in ("float", "int8", "device")}
+    answered = outcome.rungs(built)
+    chosen, truth = answered.chosen, answered.labels
+    views = {rung: _view(answered, rung) for rung in ("float", "int8", "device")}
     worst = np.argsort(views["device"]["margin"], kind="stable")[:WORST]
     return {
         "interval": interval(built.quantize["task"], truth, views["device"]["right"], score),
@@ -63,32 +64,29 @@ def _window(chosen: NDArray[np.int64], truth: NDArray[np.int64], view: Facts, at
     return {"index": int(chosen[at]), "label": int(truth[at]), "said": said, "margin": margin}
 
 
-def _outputs(built: Built, outcome: Outcome, rung: str) -> NDArray[Any]:
-    chosen, edge = outcome.asked[outcome.answered], built.quantize["output"]
-    if rung == "float":
-        return np.asarray(built.reference["float_outputs"][chosen])
-    got = outcome.outputs[outcome.answered] if rung == "device" else built.reference["outputs"][chosen]
-    return metrics.dequantize(got, edge)
-
-
-def _view(built: Built, chosen: NDArray[np.int64], rung: str, outputs: NDArray[Any]) -> Facts:
+def _view(answered: Answered, rung: str) -> Facts:
     """What is said of each window, whether that is right, and by how much: below 0 is wrong.
 
     classification: the true label's output less the largest other one; anomaly: score over threshold, as a share of it.
     """
-    task, truth = built.quantize["task"], built.reference["labels"][chosen]
-    if task["kind"] == "classification":
-        flat = outputs.reshape(len(chosen), -1).astype(np.float64)
-        said, own = flat.argmax(axis=1), flat[np.arange(len(chosen)), truth]
-        others = flat.copy()
-        others[np.arange(len(chosen)), truth] = -np.inf
-        margin = own - others.max(axis=1)
-    else:
-        inputs = metrics.dequantize(built.reference["inputs"][chosen], built.quantize["input"])
-        least = float(task["threshold"]["float" if rung == "float" else "int8"])
-        over = metrics.anomaly_scores(outputs, inputs) / least - 1
-        said, margin = (over > 0).astype(np.int64), np.where(truth == 1, over, -over)
-    return {"said": said, "right": said == truth, "margin": margin}
+    task = answered.quantize["task"]
+    look = _classes if task["kind"] == "classification" else _alarms
+    said, margin = (np.concatenate(each) for each in zip(*(look(part, rung) for part in answered.parts()), strict=True))
+    return {"said": said, "right": said == answered.labels, "margin": margin}
+
+
+def _classes(part: Answered, rung: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    flat = part.outputs(rung).reshape(len(part.chosen), -1).astype(np.float64)
+    rows, truth = np.arange(len(flat)), part.labels
+    said, own = flat.argmax(axis=1), flat[rows, truth]
+    flat[rows, truth] = -np.inf
+    return said, own - flat.max(axis=1)
+
+
+def _alarms(part: Answered, rung: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    least = float(part.quantize["task"]["threshold"]["float" if rung == "float" else "int8"])
+    over = metrics.anomaly_scores(part.outputs(rung), part.inputs()) / least - 1
+    return (over > 0).astype(np.int64), np.where(part.labels == 1, over, -over)
 
 
 def _round(value: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -32,6 +33,11 @@ def device(request: pytest.FixtureRequest) -> Iterator[Live]:
     if not (asked["port"] or asked["board"]):
         pytest.skip("no board: give --hil-port or --hil-board")
     from pipeline import live
+    from pipeline.problem import Problem, Problems
 
-    with live.connect(**asked) as opened:
+    with ExitStack() as line:
+        try:
+            opened = line.enter_context(live.connect(**asked))
+        except (Problem, Problems) as problem:
+            pytest.fail("\n".join(problem.lines()), pytrace=False)
         yield opened

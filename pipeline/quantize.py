@@ -84,7 +84,7 @@ def quantize(name: str) -> int:
     test = side_of(arrays, "test")
     write_bytes(folder / "model.tflite", flatbuffer)
     reals = {f"{rung}_outputs": outputs(network, test.x) for rung, network in networks.items()}
-    write_arrays(folder / "reference.npz", {**int8, "labels": test.y, "groups": test.g, **reals})
+    write_arrays(folder / "reference.npz", {**int8, "labels": test.y, "groups": test.g, **reals}, packed=False)
     write_json(
         folder / "quantize.json",
         {

@@ -91,7 +91,8 @@ def make(name: str) -> Facts:
         "labels": labels,
         "groups": np.zeros(len(labels), np.int64),
     }
-    write_arrays(folder / "reference.npz", {**arrays, **{f"{r}_outputs": reals[0] for r in ("float", "pruned")}})
+    arrays |= {f"{rung}_outputs": reals[0] for rung in ("float", "pruned")}
+    write_arrays(folder / "reference.npz", arrays, packed=False)
     metric = "accuracy" if source.spec.task == "classification" else "auc"
     facts = {
         "model": name, "model_id": model_id(content), "tflite_bytes": len(content), "task": task, **quants,

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import evidence, files, gates, metrics, words
 from pipeline.bench import Finished
+from pipeline.rungs import RUNGS
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 Facts = Mapping[str, Any]
-RUNGS = ("float", "pruned", "int8", "device")
 
 
 def write(finished: Finished) -> None:
@@ -113,9 +113,11 @@ def draw(finished: Finished) -> list[tuple[str, str]]:
     scores, clock = report["metrics"], report["clock"]
     drawn = []
     if scores["device"]:
-        limit = finished.built.quantize["limits"]
-        names = [name for name in words.metric_names(report) if name in ("accuracy", "macro_f1", "auc")]
-        drawn.append(("From float to the device", figures.ladder(scores, names, limit["minimum"], limit["metric"])))
+        rules = gates.rules(finished.built.quantize["limits"], finished.built.board, outcome.gates)
+        metric, names = rules["metric"], words.metric_names(report)
+        names = [name for name in names if name in ("accuracy", "macro_f1", "auc")]
+        ladder = figures.ladder(scores, names, rules["metrics"][metric], metric)
+        drawn.append(("From float to the device", ladder))
         drawn.append(_truth(finished))
         units = outcome.ticks[outcome.answered] / clock["ticks_per_unit"]
         note = ", emulated" if report["emulated"] else ""
@@ -136,15 +138,8 @@ def _truth(finished: Finished) -> tuple[str, str]:
     task, device = finished.report["task"], finished.report["metrics"]["device"]
     if task["kind"] == "classification":
         return "Confusion on the device", figures.confusion(device["confusion"], task["labels"])
-    outcome, built = finished.outcome, finished.built
-    chosen = outcome.asked[outcome.answered]
-    labels = built.reference["labels"][chosen]
-    inputs = metrics.dequantize(built.reference["inputs"][chosen], built.quantize["input"])
-    real = {
-        "float": built.reference["float_outputs"][chosen],
-        "device": metrics.dequantize(outcome.outputs[outcome.answered], built.quantize["output"]),
-    }
-    curves = {name: metrics.roc(metrics.anomaly_scores(outputs, inputs), labels) for name, outputs in real.items()}
+    answered = finished.outcome.rungs(finished.built)
+    curves = {name: metrics.roc(answered.said(name), answered.labels) for name in ("float", "device")}
     return "Detections and false alarms", figures.roc(curves, (device["false_alarm_rate"], device["detection_rate"]))
 
 

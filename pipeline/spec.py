@@ -32,8 +32,8 @@ class Window:
 class Limits:
     """What the model must reach: `metric` at least `minimum` on each rung, and how far a rung may drop below float.
 
-    Optionally, per board: the most `ticks` of its clock that one inference may take (median), and the most bytes of
-    `flash`, `ram` and `arena`, where that is to be less than the board has.
+    Optionally, per board: the most `ticks` of its clock, or `milliseconds` where that is one of time, that one inference
+    may take (median), and the most bytes of `flash`, `ram` and `arena`, where that is to be less than the board has.
     """
 
     metric: str
@@ -41,6 +41,7 @@ class Limits:
     drop_pruned: float
     drop_int8: float
     ticks: Mapping[str, int] = field(default_factory=dict)
+    milliseconds: Mapping[str, float] = field(default_factory=dict)
     flash: Mapping[str, int] = field(default_factory=dict)
     ram: Mapping[str, int] = field(default_factory=dict)
     arena: Mapping[str, int] = field(default_factory=dict)
@@ -49,8 +50,8 @@ class Limits:
 @dataclass(frozen=True)
 class Training:
     """How the network is fitted: Adam, at most `epochs` from `rate` down a cosine, stopped after `patience` epochs
-    without progress; pruning then fine-tunes for `prune_epochs` from `prune_rate`. With 0 `epochs` the network is trained
-    already, on windows as `windows()` gives them: they are not standardised."""
+    without progress; pruning then fine-tunes for `prune_epochs` from `prune_rate`. With 0 `epochs` the network is
+    trained already, on windows as `windows()` gives them: they are not standardised."""
 
     epochs: int
     batch: int = 64

@@ -68,6 +68,8 @@ def certainty(report: Facts) -> list[tuple[str, str]]:
         said.append((plain(interval["metric"]), f"{value}, 95 % interval {low} to {high} ({how})"))
         text = f"{flips['flipped']} windows are decided otherwise than by float: {flips['better']} now right,"
         text += f" {flips['worse']} now wrong (p {flips['p']:.2g}); by int8: {known['int8']['flipped']}"
+        if not report["metrics"]["float"]:  # a model that came as int8
+            text = f"{known['int8']['flipped']} windows are decided otherwise than by the int8 reference"
         said.append(("flipped", text))
     if sample := report["sample"]:
         said.append(("sample", f"{sample['windows']} of {sample['of']}, seed {sample['seed']}: {sample['words']}"))

@@ -70,7 +70,7 @@ def write(build: FakeBuild) -> FakeBuild:
     """Put the files there (again)."""
     parent = build.root / "build" / build.name
     files.write_json(parent / "quantize.json", build.quantize)
-    files.write_arrays(parent / "reference.npz", build.arrays)
+    files.write_arrays(parent / "reference.npz", build.arrays, packed=False)
     files.write_json(build.folder / "plan.json", _plan(build))
     size = {"flash": 9000, "ram": 5000, "code": 4000, "weights": 1000, "arena": 2048, "stack": 1024}
     more = {"board": build.board, "runtime": "compiled", "compiler": "gcc 12", "elf": "firmware.elf", "image": None}

@@ -33,6 +33,31 @@ def test_arrays_come_back_as_they_were(tmp_path: Path) -> None:
     assert all(np.array_equal(again[name], arrays[name]) and again[name].dtype == arrays[name].dtype for name in arrays)
 
 
+def test_arrays_that_are_not_packed_stay_on_disk(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    arrays = {"x": np.arange(6, dtype=np.int8).reshape(2, 3), "y": np.array([1.5, 2], np.float32)}
+    for packed in (False, True):
+        files.write_arrays(path, arrays, packed)
+        found = files.map_arrays(path, "make")
+        assert {name: (array.dtype, array.tolist()) for name, array in found.items()} == {
+            name: (array.dtype, array.tolist()) for name, array in arrays.items()
+        }
+        assert [array.flags.writeable for array in found.values()] == [packed, packed]  # a map is not
+    for odd in (np.zeros((0, 3), np.int8), np.asfortranarray(arrays["x"])):
+        files.write_arrays(path, {"x": odd, "y": arrays["y"]}, packed=False)
+        assert np.array_equal(files.map_arrays(path, "make")["x"], odd)
+
+
+def test_a_damaged_byte_of_arrays_that_stay_on_disk_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    files.write_arrays(path, {"x": np.arange(100, dtype=np.int8)}, packed=False)
+    content = bytearray(path.read_bytes())
+    content[content.index(bytes(range(50, 60)))] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(Problem, match=r"is not a readable .npz \(Bad CRC-32"):
+        files.map_arrays(path, "make")
+
+
 def test_what_cannot_be_read_names_the_command_that_makes_it(tmp_path: Path) -> None:
     for content in (b"", b"not a zip", b"PK\x03\x04 cut off"):
         (tmp_path / "a.npz").write_bytes(content)

@@ -63,6 +63,7 @@ LIMITS = [
     ("accuracy=0.95", "accuracy on the device is 0.9, the limit is at least 0.95 (missed by 0.05)"),
     ("macro_f1=.99", "macro F1 on the device is 0.9, the limit is at least 0.99 (missed by 0.09)"),
     ("ticks=1_000", "microseconds of an inference is 1030.5, the limit is at most 1000 (missed by 30.5)"),
+    ("milliseconds=1.02", "milliseconds of an inference is 1.0305, the limit is at most 1.02 (missed by 0.0105)"),
     ("flash=8K", "flash bytes is 9000, the limit is at most 8192 (missed by 808)"),
     ("ram=4999", "ram bytes is 5000, the limit is at most 4999 (missed by 1)"),
     ("arena=1K", "arena bytes is 2048, the limit is at most 1024 (missed by 1.02e+03)"),
@@ -96,6 +97,18 @@ def test_limits_that_are_met_pass_and_replace_the_models(build: FakeBuild) -> No
         262_144,
         131_072,
     ]  # as on the board
+
+
+def test_milliseconds_are_limited_where_the_clock_is_time(build: FakeBuild) -> None:
+    build.quantize["limits"] |= {"milliseconds": {"host": 1, "esp32": 0.1}}
+    write(build)
+    assert run(build)[1]["reasons"][0].startswith("limit missed: milliseconds of an inference is 1.0305")
+    assert run(build, "--limit", "milliseconds=1.1")[0] == 0
+    asked, who = gates.of(["milliseconds=5"], None, []), ("demo", "esp32", True)
+    with pytest.raises(Problem, match="the clock of demo on esp32, emulated is none of time") as caught:
+        gates.check(asked, build.quantize, who, timed=False)
+    assert caught.value.hint == "limit its ticks, or run on the real board"
+    gates.check(asked, build.quantize, who, timed=True)
 
 
 def test_the_models_file_limits_memory_for_a_board(build: FakeBuild) -> None:

@@ -49,6 +49,12 @@ def test_the_fixture_is_skipped_without_a_board(build: FakeBuild) -> None:
     assert done.returncode == 0 and "no board: give --hil-port or --hil-board" in done.stdout
 
 
+def test_a_board_that_is_not_there_is_said_in_the_harness_own_words(build: FakeBuild) -> None:
+    done = user_tests("def test_it(device):\n    assert device.info\n", "--hil-port", "/dev/ttyNONE")
+    assert done.returncode == 1 and "1 error" in done.stdout
+    assert "error: /dev/ttyNONE: " in done.stdout and "Traceback" not in done.stdout and "live.py" not in done.stdout
+
+
 def test_the_fixture_emulates_a_board_once_for_all_tests(build: FakeBuild) -> None:
     text = (
         "def test_info(device):\n    assert device.info.model == 'demo'\n"

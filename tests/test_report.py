@@ -63,11 +63,11 @@ class Page(HTMLParser):
 
 
 def made(
-    tmp_path: Path, faults: Faults | None = None, kind: str = "classification"
+    tmp_path: Path, faults: Faults | None = None, kind: str = "classification", more: tuple[str, ...] = ()
 ) -> tuple[FakeBuild, dict[str, Any]]:
     build = fake_build(tmp_path, kind=kind)
     with build.device(faults) as fake:
-        hil.main(["--port", fake.path])
+        hil.main(["--port", fake.path, *more])
     return build, json.loads((build.folder / "report.json").read_text())
 
 
@@ -223,3 +223,16 @@ def test_worst_windows_are_drawn_in_colours_of_the_page_whatever_their_shape() -
         svg = figures.windows([rng.normal(size=shape)] * 3, ["one", "two", "three"])
         assert all(title in svg for title in ("one", "two", "three"))
         assert not re.findall(r"#[0-9a-f]{6}", svg) and len(svg) < 1_000_000
+
+
+def test_the_ladders_limit_is_the_one_that_holds(tmp_path: Path) -> None:
+    build, _ = made(tmp_path, more=("--limit", "accuracy=0.7"))
+    page = (build.folder / "report.html").read_text()
+    assert "accuracy at least 0.7<" in page and "accuracy at least 0.8<" not in page
+
+
+def test_a_model_that_came_as_int8_is_not_compared_with_float(tmp_path: Path) -> None:
+    build, facts = made(tmp_path)
+    assert "decided otherwise than by float" in dict(words.certainty(facts))["flipped"]
+    facts["metrics"]["float"] = facts["metrics"]["pruned"] = None
+    assert dict(words.certainty(facts))["flipped"] == "0 windows are decided otherwise than by the int8 reference"

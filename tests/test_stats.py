@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from fake_build import FakeBuild, fake_build, replaced
 
-from pipeline import hil, metrics, sample, stats
+from pipeline import hil, metrics, rungs, sample, stats, verdict
 from pipeline.problem import Problem
 from pipeline.stats import Sequential
 
@@ -111,6 +111,30 @@ def test_the_report_says_how_sure_the_metric_is_and_plots_the_worst(
     page = (build.folder / "report.html").read_text()
     assert "Worst windows" in page and f">{known['worst'][0]['index']}: " in page
     assert "accuracy   90.00 %, 95 % interval 86.67 % to 92.57 % (Wilson" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["classification", "anomaly"])
+def test_a_report_made_part_by_part_is_that_of_all_windows_at_once(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    build = fake_build(tmp_path, kind=kind)
+    build = replaced(build, arrays={**build.arrays, "float_outputs": np.roll(build.arrays["float_outputs"], 1, axis=0)})
+    told = []
+    for part, together, in_memory in ((1 << 22, 4096, 1 << 26), (8 * 19 * 7, 7, 0)):  # then few a time, answers on disk
+        monkeypatch.setattr(rungs, "PART_BYTES", part)
+        monkeypatch.setattr(verdict, "_TOGETHER", together)
+        monkeypatch.setattr(verdict, "_IN_MEMORY", in_memory)
+        with build.device() as fake:
+            right = fake.compute
+            fake.compute = lambda window, right=right: (
+                bytes([right(window)[0] ^ (window[0] % 7 == 0)]) + right(window)[1:]
+            )
+            hil.main(["--port", fake.path, "--windows", "50"])
+        report = json.loads((build.folder / "report.json").read_text())
+        told.append({key: report[key] for key in ("verdict", "windows", "metrics", "statistics", "limits")})
+    assert told[0]["windows"]["failed"] > 3 and told[0]["statistics"]["float"]["flipped"] > 3
+    assert told[0] == told[1]
 
 
 def test_windows_that_flip_against_float_are_listed_with_both_margins(build: FakeBuild) -> None:
