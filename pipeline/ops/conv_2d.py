@@ -63,10 +63,13 @@ class Conv2D:
 
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Graph]:
-        """Strides, dilations, both paddings, every fused activation; 1-D (height 1) as Keras Conv1D makes them."""
-        for i in range(12):
+        """Strides, dilations, both paddings, every fused activation; 1-D (height 1) as Keras Conv1D makes them.
+
+        The last have as many channels as SIMD kernels like."""
+        for i in range(16):
             height = 1 if i % 3 == 0 else int(rng.integers(3, 9))
-            x = cases.activation(rng, (1, height, int(rng.integers(5, 14)), int(rng.integers(1, 9))), "input")
+            depth = int(rng.integers(1, 9)) if i < 12 else 4 * (i - 11)
+            x = cases.activation(rng, (1, height, int(rng.integers(5, 14)), depth), "input")
             kernel = (1 if height == 1 else int(rng.integers(1, 4)), int(rng.integers(1, 6)))
             dilation = (1, 1) if i % 4 else (1, 2)
             stride = (1, 1) if dilation != (1, 1) else (int(rng.integers(1, 3)), int(rng.integers(1, 4)))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from pipeline.cores import Core
 from pipeline.graph import Graph, Node
-from pipeline.ops import cases
+from pipeline.ops import cases, pairs
 from pipeline.ops.base import Call, Int8s, op
 from pipeline.ops.weighted import Weighted, weighted
 from pipeline.ops.window import Window, output_size, window_of
@@ -44,6 +45,27 @@ class DepthwiseConv2D:
         fields = {**self.window.fields(), "multiples": self.multiples, **self.sums.fields()}
         return Call("nn_depthwise_conv2d_s8", "nn_depthwise_conv2d_t", fields)
 
+    def packed(self, core: Core) -> Call | None:
+        """The call that takes one channel at a time, as a plane with its padding; not for dilated windows.
+
+        The longer side of the image lies across, for a row is done without a pause."""
+        window, turn = self.window, self.window.output[0] > self.window.output[1]
+        order = (1, 0) if turn else (0, 1)
+        weights = np.transpose(self.sums.weights[0], (2, *order))
+        sums = replace(self.sums, weights=weights)
+        scales = pairs.rescale(sums) if core.packing == "pairs" and window.dilation == (1, 1) else None
+        if scales is None:
+            return None
+        sizes = {name: tuple(pair[i] for i in order) for name, pair in window.fields(dilated=False).items()}
+        plane = [(sizes["output"][i] - 1) * sizes["stride"][i] + sizes["kernel"][i] for i in (0, 1)]
+        plane[1] += plane[1] % 2
+        fields = {**sizes, "plane": tuple(plane), "turned": int(turn), "channels": window.input[2],
+                  "multiples": self.multiples, "zero": -sums.input_offset,
+                  **pairs.tail(sums, weights, scales)}  # fmt: skip
+        in_place = (0,) if window.input == window.output else ()
+        return Call("nn_depthwise_conv2d_planes_s8", "nn_depthwise_conv2d_planes_t", fields,
+                    scratch=2 * plane[0] * plane[1], in_place=in_place, plain=self.sums.weights)  # fmt: skip
+
     @property
     def macs(self) -> int:
         """Products of all taps, padding included."""
@@ -51,14 +73,14 @@ class DepthwiseConv2D:
 
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Graph]:
-        """Depth multipliers, strides, dilations, both paddings, every fused activation."""
-        for i in range(10):
+        """Depth multipliers, strides, dilations, both paddings, every fused activation; the last are of 3 x 3."""
+        for i in range(15):
             x = cases.activation(
                 rng, (1, int(rng.integers(3, 8)), int(rng.integers(5, 11)), int(rng.integers(1, 7))), "input"
             )
-            kernel = (int(rng.integers(1, 4)), int(rng.integers(1, 5)))
+            kernel = (int(rng.integers(1, 4)), int(rng.integers(1, 5))) if i < 10 else (3, 3)
             multiples = int(rng.integers(1, 4))
-            dilation = (1, 1) if i % 4 else (2, 2)
+            dilation = (1, 1) if i % 4 or i > 9 else (2, 2)
             stride = 1 if dilation != (1, 1) else int(rng.integers(1, 3))
             padding = int(i % 2) if dilation == (1, 1) else 0
             w = cases.weights(rng, (1, *kernel, x.shape[3] * multiples), axis=3)

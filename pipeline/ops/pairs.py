@@ -60,5 +60,10 @@ def fields(sums: Weighted) -> Mapping[str, Any] | None:
     packed, scales = weights(sums.weights.reshape(len(sums.bias), -1)), rescale(sums)
     if packed is None or scales is None:
         return None
+    return tail(sums, packed, scales)
+
+
+def tail(sums: Weighted, packed: NDArray[Any], scales: NDArray[np.int32]) -> Mapping[str, Any]:
+    """The fields that every kernel's struct ends with."""
     return {"output_offset": sums.output_offset, "min": sums.range[0], "max": sums.range[1], "weights": packed,
             "rescale": scales}  # fmt: skip

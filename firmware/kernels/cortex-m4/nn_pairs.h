@@ -1,0 +1,135 @@
+/* The layout `pairs` for cores with Arm's DSP extension (Cortex-M4, M7, M33); see the portable nn_pairs.h. */
+#ifndef NN_PAIRS_H
+#define NN_PAIRS_H
+
+#include "nn_dot.h"
+
+enum { NN_BLOCK = 4 };
+
+/* How an output's sum becomes its int8. */
+typedef struct {
+    int32_t multiplier; /* twice TFLite's, modulo 2^32 */
+    int32_t bias;       /* times 32 */
+    int32_t shift;      /* to the right, less one */
+} nn_scale_t;
+
+/* `rescale`: [outputs][2], the multiplier, and bias and shift in one word */
+static inline nn_scale_t nn_scale_of(NN_ROM int32_t *rescale)
+{
+    return (nn_scale_t){rescale[0], rescale[1], rescale[1] & 31};
+}
+
+/* A sum with its bias, as nn_requantize() rounds; `offset` is twice the output's offset, plus one. The multiplier lacks
+ * 2^32, which makes one sum too few in the high word: smmlar adds it. */
+static inline int8_t nn_rescaled(int32_t sum, int32_t multiplier, int32_t shift, int32_t offset)
+{
+    __asm__("smmlar %0, %0, %1, %0\n\t"
+            "add %0, %0, %0, asr #31\n\t"
+            "asr %0, %0, %2\n\t"
+            "add %0, %0, %3\n\t"
+            "ssat %0, #8, %0, asr #1"
+            : "+r"(sum)
+            : "r"(multiplier), "r"(shift), "r"(offset));
+    return (int8_t)sum;
+}
+
+static inline int8_t nn_scaled(int32_t sum, nn_scale_t scale, int32_t offset)
+{
+    return nn_rescaled(sum + (scale.bias >> 5), scale.multiplier, scale.shift, offset);
+}
+
+/* Outputs that a fused activation keeps in [min, max]. */
+static inline void nn_limit(int8_t *output, int32_t count, int32_t min, int32_t max)
+{
+    for (int32_t i = 0; (min > INT8_MIN || max < INT8_MAX) && i < count; i++) {
+        output[i] = nn_clamp_s8(output[i], min, max);
+    }
+}
+
+/* x widened to every other word of `column`; count: a multiple of four. Returns the column's rest. */
+static inline int32_t *nn_widen(const int8_t *x, int32_t count, int32_t *column)
+{
+#pragma GCC unroll 4
+    for (const int8_t *end = x + count; x < end; x += 4, column += 4) {
+        uint32_t word = nn_load4(x);
+        column[0] = (int32_t)__sxtb16((int8x4_t)word);
+        column[2] = (int32_t)nn_odd_bytes(word);
+    }
+    return column;
+}
+
+/* Two values of k of four outputs and two columns: x in r0, r1 ... */
+#define NN_PAIRS_STEP                                                                                                  \
+    "ldrd %[x], %[y], [%[columns]], #8\n\t"                                                                            \
+    "ldr %[w], [%[weights]], #4\n\t"                                                                                   \
+    "smlad %[a], %[w], %[x], %[a]\n\t"                                                                                 \
+    "smlad %[e], %[w], %[y], %[e]\n\t"                                                                                 \
+    "sxtb16 %[w], %[w]\n\t"                                                                                            \
+    "smlad %[b], %[w], %[x], %[b]\n\t"                                                                                 \
+    "smlad %[f], %[w], %[y], %[f]\n\t"                                                                                 \
+    "ldr %[w], [%[weights]], #4\n\t"                                                                                   \
+    "smlad %[c], %[w], %[x], %[c]\n\t"                                                                                 \
+    "smlad %[g], %[w], %[y], %[g]\n\t"                                                                                 \
+    "sxtb16 %[w], %[w]\n\t"                                                                                            \
+    "smlad %[d], %[w], %[x], %[d]\n\t"                                                                                 \
+    "smlad %[h], %[w], %[y], %[h]\n\t"
+
+/* sums[4][2]: four outputs of two columns, of `groups` times four values. A word of weights times x gives 256 times the
+ * first output's sum and the second's; its low bytes times x give the second's alone. */
+static inline void nn_pairs_columns(NN_ROM int32_t *weights, const int32_t *columns, int32_t groups, int32_t *sums)
+{
+    int32_t a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0, x, y, w = groups & 1;
+    const int32_t *end = columns + 4 * groups;
+    __asm__("cmp %[w], #0\n\t"
+            "bne 2f\n"
+            "1:\n\t" NN_PAIRS_STEP NN_PAIRS_STEP "2:\n\t" NN_PAIRS_STEP NN_PAIRS_STEP "ldr %[w], %[end]\n\t"
+            "cmp %[columns], %[w]\n\t"
+            "bne 1b"
+            : [columns] "+r"(columns), [weights] "+r"(weights), [w] "+r"(w), [a] "+r"(a), [b] "+r"(b), [c] "+r"(c),
+              [d] "+r"(d), [e] "+r"(e), [f] "+r"(f), [g] "+r"(g), [h] "+r"(h), [x] "=&r"(x), [y] "=&r"(y)
+            : [end] "m"(end)
+            : "cc", "memory");
+    sums[0] = (a - b) >> 8;
+    sums[1] = (e - f) >> 8;
+    sums[2] = b;
+    sums[3] = f;
+    sums[4] = (c - d) >> 8;
+    sums[5] = (g - h) >> 8;
+    sums[6] = d;
+    sums[7] = h;
+}
+
+/* sums[4]: four outputs of x int8 [count]. */
+static inline void nn_pairs_row(NN_ROM int32_t *weights, const int8_t *x, int32_t count, int32_t *sums)
+{
+    int32_t a = 0, b = 0, c = 0, d = 0;
+    while (count > 0) {
+        uint32_t word = 0;
+        if (count >= 4) {
+            word = nn_load4(x);
+        } else {
+            for (int32_t i = 0; i < count; i++) {
+                word |= (uint32_t)(uint8_t)x[i] << (8 * i);
+            }
+        }
+        int16x2_t even = __sxtb16((int8x4_t)word), odd = nn_odd_bytes(word);
+        int32_t first = weights[0], second = weights[1], third = weights[2], fourth = weights[3];
+        a = __smlad((int16x2_t)first, even, a);
+        b = __smlad(__sxtb16((int8x4_t)first), even, b);
+        c = __smlad((int16x2_t)second, even, c);
+        d = __smlad(__sxtb16((int8x4_t)second), even, d);
+        a = __smlad((int16x2_t)third, odd, a);
+        b = __smlad(__sxtb16((int8x4_t)third), odd, b);
+        c = __smlad((int16x2_t)fourth, odd, c);
+        d = __smlad(__sxtb16((int8x4_t)fourth), odd, d);
+        weights += 4;
+        x += 4;
+        count -= 4;
+    }
+    sums[0] = (a - b) >> 8;
+    sums[1] = b;
+    sums[2] = (c - d) >> 8;
+    sums[3] = d;
+}
+
+#endif
