@@ -14,8 +14,11 @@ from pipeline import __version__, files, tflm
 from pipeline.cores import PORTABLE, Core, core_of
 from pipeline.ctext import c_prefix, edge, flatbuffer_array, origin, render, rows, write_changed
 from pipeline.flatbuffer import read
+from pipeline.graph import Tensor
 from pipeline.importer import import_model, operators
 from pipeline.ops.base import Field
+from pipeline.order import ordered
+from pipeline.passes import simplified
 from pipeline.plan import Plan, Step, plan, plan_json
 from pipeline.problem import Problem, did_you_mean, run
 
@@ -24,9 +27,11 @@ CTYPES = {"int8": "int8_t", "int16": "int16_t", "int32": "int32_t", "bool": "int
 
 
 def compile_model(content: bytes, where: Path | str, core: Core = PORTABLE) -> Plan:
-    """The whole compiler: .tflite -> Graph -> operators -> Plan, with the kernels that are fastest on the core."""
+    """The whole compiler: .tflite -> Graph -> passes -> operators -> Plan, with the kernels fastest on the core."""
     graph = import_model(content, where)
-    return plan(graph, operators(graph, where), core)
+    operators(graph, where)  # what is wrong is told of the file's own operators
+    graph = simplified(graph)
+    return plan(*ordered(graph, operators(graph, where), core), core)
 
 
 def sources(plan: Plan, content: bytes, model: str) -> dict[str, str]:

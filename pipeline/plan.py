@@ -124,12 +124,20 @@ def _steps(graph: Graph, ops: Sequence[Op], alias: Mapping[int, int], core: Core
     return tuple(steps)
 
 
+def _as_bytes(values: NDArray[Any]) -> NDArray[np.int8]:
+    """int8 of the same shape, or little-endian bytes [n] of another type."""
+    return values if values.dtype == np.int8 else np.frombuffer(values.tobytes(), np.int8)
+
+
 LAYER_OPS = ("Conv2D", "Conv1D", "depthwise", "MatMul")  # what TensorFlow calls the op inside a layer with weights
 
-# Words that mean something else in the generated function: C's own, its parameters, its tensors, the kernels.
+# Words that mean something else in the generated function: C's own, its library's, parameters, tensors, the kernels.
 TAKEN = re.compile(
     r"auto|break|case|char|const|continue|default|do|double|else|enum|extern|float|for|goto|if|inline|int|long|register|"
     r"restrict|return|short|signed|sizeof|static|struct|switch|typedef|union|unsigned|void|volatile|while|bool|true|false|"
+    r"(l?abs|(a?(sin|cos|tan)h?|exp|exp2|expm1|log|log10|log1p|log2|logb|pow|sqrt|cbrt|fabs|ceil|floor|l?round|trunc|rint|"
+    r"fmod|fmin|fmax|fma|fdim|hypot|ldexp|frexp|modf|scalb|remainder|l?gamma|erfc?|[jy][01n])[fl]?|l?div|rand|exit|abort|"
+    r"r?index|select|signal|time|clock|main|read|write|malloc|free|(mem|str|b)(cmp|cpy|set|zero|len|cat|chr|str|move))|"
     r"input|output|arena|t\d+|u?int(8|16|32|64)_t|nn_.*"
 )
 
@@ -150,8 +158,7 @@ def _paths(tensor: Tensor) -> list[list[str]]:
 def c_name(path: Sequence[str], op: str) -> str:
     """A C identifier for the last name of a layer's path; the operator's own name where there is none."""
     word = re.sub(r"\W+", "_", path[-1], flags=re.ASCII).strip("_").lower() if path else ""
-    if not word or word[0].isdigit():
-        return op.lower()
+    word = op.lower() if not word or word[0].isdigit() else word
     return f"{word}_layer" if TAKEN.fullmatch(word) else word
 
 
