@@ -32,7 +32,7 @@ class Window:
 class Limits:
     """What the model must reach: `metric` at least `minimum` on each rung, and how far a rung may drop below float.
 
-    Optionally, per board: the most `ticks` of its clock, or `milliseconds` where that is one of time, that one inference
+    Optionally, per board: the most `ticks` of its clock, or `milliseconds` where that is one of time, that an inference
     may take (median), and the most bytes of `flash`, `ram` and `arena`, where that is to be less than the board has.
     """
 

@@ -232,7 +232,7 @@ def test_the_ladders_limit_is_the_one_that_holds(tmp_path: Path) -> None:
 
 
 def test_a_model_that_came_as_int8_is_not_compared_with_float(tmp_path: Path) -> None:
-    build, facts = made(tmp_path)
+    facts = made(tmp_path)[1]
     assert "decided otherwise than by float" in dict(words.certainty(facts))["flipped"]
     facts["metrics"]["float"] = facts["metrics"]["pruned"] = None
     assert dict(words.certainty(facts))["flipped"] == "0 windows are decided otherwise than by the int8 reference"

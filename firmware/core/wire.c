@@ -105,11 +105,11 @@ void wire_out_put(wire_out_t *out, const void *bytes, size_t count)
 
 void wire_out_end(wire_out_t *out)
 {
-    static const uint8_t end = 0;
-
     wire_out_u32(out, out->crc);
-    send_block(out);
-    out->send(&end, 1);
+    out->block[out->held + 1] = 0;
+    out->block[0] = (uint8_t)(out->held + 1);
+    out->send(out->block, (size_t)out->held + 2);
+    out->held = 0;
 }
 
 uint16_t wire_u16(const uint8_t *bytes)

@@ -30,8 +30,8 @@ typedef struct {
 typedef struct {
     void (*send)(const uint8_t *bytes, size_t count);
     uint32_t crc;
-    uint8_t held; /* bytes in the block */
-    uint8_t block[1 + WIRE_BLOCK_BYTES];
+    uint8_t held;                            /* bytes in the block */
+    uint8_t block[1 + WIRE_BLOCK_BYTES + 1]; /* its length, its bytes, and the 0x00 behind the last */
 } wire_out_t;
 
 void wire_in_start(wire_in_t *in, uint8_t *bytes, size_t capacity);

@@ -9,15 +9,22 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
 
+enum { PTY_BYTES = 4096 };
 enum { CREDITS = 16 /* a pty holds 4 KB for us, and the rest waits in the host's write(); session.c gives fewer */ };
 
 static int line = -1;      /* our side of the pty */
 static speed_t rate = B0;  /* agreed on; B0: the one at start, which any slow one is */
 static int understood = 1; /* the far side has set the same rate; else bytes are noise, as on a wire */
+
+static struct {
+    uint8_t bytes[PTY_BYTES];
+    size_t first, end;
+} received; /* and not yet asked for */
 
 static const struct {
     uint32_t baud;
@@ -131,29 +138,42 @@ void port_set_baud(uint32_t baud)
     }
 }
 
-static int may_try_again(void)
+/* After a read or write that did nothing: wait until it may do something. */
+static void wait_after(ssize_t done, const char *what, short events)
 {
-    return errno == EINTR || errno == EAGAIN;
+    if (done < 0 && errno != EINTR && errno != EAGAIN) {
+        die(what);
+    }
+    wait_for_line(events);
+}
+
+/* All that the pty holds at once: on a fast line the calls of the system take longer than the bytes. */
+static void fill(void)
+{
+    ssize_t taken;
+
+    while ((taken = read(line, received.bytes, sizeof received.bytes)) <= 0) {
+        wait_after(taken, "read", POLLIN);
+    }
+    compare_rates();
+    for (ssize_t i = 0; i < taken && !understood; i++) {
+        received.bytes[i] = (uint8_t)(received.bytes[i] & 0x7E);
+    }
+    received.first = 0;
+    received.end = (size_t)taken;
 }
 
 size_t port_read(uint8_t *bytes, size_t capacity)
 {
-    for (;;) {
-        ssize_t taken;
+    size_t count;
 
-        wait_for_line(POLLIN);
-        taken = read(line, bytes, capacity);
-        if (taken > 0) {
-            compare_rates();
-            for (ssize_t i = 0; i < taken && !understood; i++) {
-                bytes[i] = (uint8_t)(bytes[i] & 0x7E);
-            }
-            return (size_t)taken;
-        }
-        if (taken < 0 && !may_try_again()) {
-            die("read");
-        }
+    if (received.first == received.end) {
+        fill();
     }
+    count = received.end - received.first < capacity ? received.end - received.first : capacity;
+    memcpy(bytes, received.bytes + received.first, count);
+    received.first += count;
+    return count;
 }
 
 void port_write(const uint8_t *bytes, size_t count)
@@ -161,13 +181,11 @@ void port_write(const uint8_t *bytes, size_t count)
     while (count > 0) {
         ssize_t sent;
 
-        wait_for_line(POLLOUT);
         compare_rates();
         sent = understood ? write(line, bytes, count) : write(line, "\xF8", 1);
-        if (sent < 0 && !may_try_again()) {
-            die("write");
-        }
-        if (sent > 0) {
+        if (sent <= 0) {
+            wait_after(sent, "write", POLLOUT);
+        } else {
             bytes += sent;
             count -= (size_t)sent;
         }
