@@ -185,12 +185,15 @@ def reference_tensors(model: Built, index: int) -> dict[str, NDArray[Any]]:
 def write_repro(model: Built, first: Facts, expected: Tensors) -> Path:
     """The folder with the one step: its model, bytes in, expected and got, and C that runs it."""
     folder = model.folder / f"differs-{first['index']:02}-{first['name']}"
-    for number, content in enumerate(first["inputs"]):
-        files.write_bytes(folder / f"input{number}.bin", content)
+    same = [step for step in model.plan["operators"] if step["output"] == first["output"]]  # they fill it together
+    seen = dict(zip(model.plan["operators"][first["index"]]["inputs"], first["inputs"], strict=True))
+    inputs = list(dict.fromkeys(i for step in same for i in step["inputs"]))
+    for number, i in enumerate(inputs):
+        files.write_bytes(folder / f"input{number}.bin", seen.get(i, expected[f"t{i}"].tobytes()))
     files.write_bytes(folder / "got.bin", first["got"])
     files.write_bytes(folder / "expected.bin", expected[f"t{first['output']}"].tobytes())
     _apart("pipeline.repro", str(_flatbuffer(model)), str(folder), "--tensor", str(first["output"]),
-           "--core", model.board.core)  # fmt: skip
+           "--inputs", *map(str, inputs), "--core", model.board.core)  # fmt: skip
     return folder
 
 

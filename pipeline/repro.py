@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,40 +15,57 @@ from pipeline.cores import core_of
 from pipeline.flatbuffer import read, write
 from pipeline.generate import compile_model, sources
 from pipeline.graph import Graph, Node, Tensor
+from pipeline.importer import import_model
 from pipeline.ops.base import known_ops
+from pipeline.passes import makers, simplified
 from pipeline.plan import Plan
 from pipeline.problem import Problem, run
 
 NAME = "step"
 
 
-def one_operator(graph: Graph, node: Node, inputs: list[bytes]) -> Graph:
-    """The graph of this node alone: its first activation is the input, further ones are constants with these bytes."""
-    activations = [i for i in dict.fromkeys(node.inputs) if i >= 0 and graph.tensors[i].data is None]
-    used = [i for i in dict.fromkeys((*node.inputs, *node.outputs)) if i >= 0]
+def part(graph: Graph, tensor: int, sources: Mapping[int, bytes]) -> Graph:
+    """The operators that make `tensor` out of `sources`, of which the first is the input, the others are constants."""
+    nodes: list[Node] = []
+    needed = {tensor}
+    for node in reversed(graph.nodes):
+        if needed & (set(node.outputs) - sources.keys()):
+            nodes.insert(0, replace(node, intermediates=()))
+            needed.update(i for i in node.inputs if i >= 0 and graph.tensors[i].is_activation)
+    used = [i for i in dict.fromkeys(i for node in nodes for i in (*node.inputs, *node.outputs)) if i >= 0]
     tensors = {i: graph.tensors[i] for i in used}
-    for index, content in zip(activations[1:], inputs[1:], strict=True):
-        tensors[index] = _constant(tensors[index], content)
+    tensors |= {i: _constant(tensors[i], content) for i, content in list(sources.items())[1:]}
     place = {index: position for position, index in enumerate(used)}
-    alone = replace(node, index=0, inputs=tuple(place.get(i, -1) for i in node.inputs),
-                    outputs=tuple(place[i] for i in node.outputs))  # fmt: skip
-    first = (place[activations[0]],) if activations else ()
-    return Graph(tuple(tensors[i] for i in used), (alone,), first, alone.outputs)
+    moved = [
+        replace(
+            node, inputs=tuple(place.get(i, -1) for i in node.inputs), outputs=tuple(place[i] for i in node.outputs)
+        )
+        for node in nodes
+    ]
+    return Graph(tuple(tensors.values()), tuple(moved), tuple(place[i] for i in list(sources)[:1]), (place[tensor],))
 
 
 def _constant(tensor: Tensor, content: bytes) -> Tensor:
     return replace(tensor, data=np.frombuffer(content, tensor.dtype).reshape(tensor.shape))
 
 
-def write_folder(folder: Path, graph: Graph, tensor: int, core: str) -> None:
-    """model.tflite of the node that makes `tensor`, and for an operator with a kernel C, a main and a Makefile."""
-    node = next((node for node in graph.nodes if tensor in node.outputs), None)
-    if node is None:
+def _in_file(graph: Graph, content: bytes, tensor: int) -> int:
+    """The tensor of the file whose bytes a tensor has that a pass has added: it is that one reshaped."""
+    while tensor >= len(graph.tensors):
+        tensor = makers(simplified(import_model(content, "model")))[tensor].inputs[0]
+    return tensor
+
+
+def write_folder(folder: Path, whole: bytes, tensor: int, inputs: list[int], core: str) -> None:
+    """model.tflite of what makes `tensor` out of `inputs`, and where all has a kernel C, a main and a Makefile."""
+    graph = read(whole, folder)
+    sources = {_in_file(graph, whole, i): (folder / f"input{at}.bin").read_bytes() for at, i in enumerate(inputs)}
+    alone = part(graph, tensor, sources)
+    if not alone.nodes:
         return  # a constant that is loaded: its bytes say it all
-    inputs = [path.read_bytes() for path in sorted(folder.glob("input*.bin"))]
-    content = write(one_operator(graph, node, inputs))
+    content = write(alone)
     files.write_bytes(folder / "model.tflite", content)
-    if node.op in known_ops():
+    if all(node.op in known_ops() for node in alone.nodes):
         _write_c(folder, compile_model(content, folder / "model.tflite", core_of(core)), content, core)
 
 
@@ -74,11 +92,12 @@ def main(argv: list[str]) -> int:
     parser.add_argument("model", type=Path, help="the whole model's .tflite")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--tensor", type=int, required=True, help="the output of the operator, by its index")
+    parser.add_argument("--inputs", type=int, nargs="*", default=[], help="what it reads, by their indices")
     parser.add_argument("--core", default="", help="the board's core, for its kernels")
     options = parser.parse_args(argv)
     if not options.folder.is_dir():
         raise Problem(options.folder, "is no folder", "python -m pipeline.hil --layers makes it")
-    write_folder(options.folder, read(options.model.read_bytes(), options.model), options.tensor, options.core)
+    write_folder(options.folder, options.model.read_bytes(), options.tensor, options.inputs, options.core)
     return 0
 
 

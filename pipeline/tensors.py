@@ -13,18 +13,20 @@ from pipeline import oracle
 from pipeline.evaluate import evaluate
 from pipeline.files import read_arrays, write_arrays
 from pipeline.importer import import_model, operators
+from pipeline.passes import simplified
 from pipeline.problem import Problem, Problems, run
 
 
 def tensors(content: bytes, window: NDArray[np.int8], where: Path | str) -> dict[int, NDArray[Any]]:
-    """By index, of the integer oracle; where an operator has no kernel, of tflite-runtime."""
+    """By index, of the integer oracle, and those that passes add; of tflite-runtime where an operator has no kernel."""
     try:
         graph = import_model(content, where)
         ops = operators(graph, where)
     except (Problem, Problems):
         return oracle.tensors(content, window, where)
     constants = {i: tensor.data for i, tensor in enumerate(graph.tensors) if tensor.data is not None}
-    return {**constants, **evaluate(graph, ops, window)}
+    small = simplified(graph)
+    return {**constants, **evaluate(small, operators(small, where), window), **evaluate(graph, ops, window)}
 
 
 def main(argv: list[str]) -> int:

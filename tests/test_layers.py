@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,15 @@ import pytest
 from conftest import ROOT, stage
 from fake_build import FakeBuild, fake_build
 from fake_device import FakeDevice
+from ops.cases_project import cases_of
+from test_passes import padded_conv
 
-from pipeline import flatbuffer, hil, layers, repro, wire
+from pipeline import flatbuffer, hil, layers, oracle, repro, wire
 from pipeline.device import Device
+from pipeline.generate import compile_model
+from pipeline.graph import Graph
 from pipeline.problem import Problem
+from pipeline.tensors import tensors
 from pipeline.transport import connect
 
 PLANTED = """
@@ -166,13 +172,45 @@ def test_the_first_difference_in_words() -> None:
     assert first(bytes=0).endswith("it is not deterministic")
 
 
-def test_an_operator_of_two_activations_keeps_the_second_as_a_constant() -> None:
-    from ops.cases_project import cases_of
+def padded() -> tuple[Graph, dict[int, Any]]:
+    """A PAD, an EXPAND_DIMS and a CONV_2D, of which the device runs one step, and every tensor for a window."""
+    graph = padded_conv([(0, 0), (2, 0), (0, 0)], wide=True)
+    window = np.random.default_rng(1).integers(-128, 128, (1, 7, 2)).astype(np.int8)
+    return graph, tensors(flatbuffer.write(graph), window, "m")
 
+
+def test_what_a_pass_made_one_step_is_the_operators_of_the_file_again(tmp_path: Path) -> None:
+    graph, values = padded()
+    content = flatbuffer.write(graph)
+    (step,) = compile_model(content, "m").steps
+    (source,) = step.inputs
+    assert source >= len(graph.tensors)
+    assert values[source].tobytes() == values[0].tobytes()
+    for name, tensor in (("input0", source), ("expected", step.output), ("got", step.output)):
+        (tmp_path / f"{name}.bin").write_bytes(values[tensor].tobytes())
+    repro.write_folder(tmp_path, content, step.output, [source], "host")
+    alone = flatbuffer.read((tmp_path / "model.tflite").read_bytes())
+    assert [node.op for node in alone.nodes] == ["PADV2", "EXPAND_DIMS", "CONV_2D"]
+    done = subprocess.run(["make"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 of 28 bytes differ from the reference" in done.stdout
+
+
+def test_an_operator_of_many_steps_comes_with_all_that_they_read() -> None:
+    graph = cases_of("CONCATENATION")[0].plan.graph
+    two = replace(graph, nodes=(replace(graph.nodes[0], inputs=(0, len(graph.tensors))),),
+                  tensors=(*graph.tensors, replace(graph.tensors[0], name="second")))  # fmt: skip
+    size = graph.tensors[0].count
+    alone = repro.part(two, graph.outputs[0], {0: bytes(size), len(graph.tensors): b"\1" * size})
+    assert alone.inputs == (0,)
+    assert [tensor.data is None for tensor in alone.tensors] == [True, False, True]
+
+
+def test_an_operator_of_two_activations_keeps_the_second_as_a_constant() -> None:
     graph = cases_of("ADD")[0].plan.graph
     node = graph.nodes[-1]
-    sizes = [graph.tensors[i].count for i in dict.fromkeys(node.inputs) if graph.tensors[i].data is None]
-    alone = repro.one_operator(graph, node, [bytes(size) for size in sizes])
+    sources = {i: bytes(graph.tensors[i].count) for i in node.inputs if graph.tensors[i].data is None}
+    alone = repro.part(graph, node.outputs[0], sources)
     assert len(alone.inputs) == 1
     assert len(flatbuffer.read(flatbuffer.write(alone)).nodes) == 1
     assert np.all([tensor.data is not None for i, tensor in enumerate(alone.tensors)
@@ -180,11 +218,6 @@ def test_an_operator_of_two_activations_keeps_the_second_as_a_constant() -> None
 
 
 def test_the_tensors_to_compare_with_are_tflites_where_it_is_right() -> None:
-    from ops.cases_project import cases_of
-
-    from pipeline import oracle
-    from pipeline.tensors import tensors
-
     case = cases_of("CONV_2D")[0]
     ours, theirs = (each(case.content, case.windows[0][0], "case") for each in (tensors, oracle.tensors))
     assert ours.keys() == theirs.keys()
