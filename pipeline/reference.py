@@ -15,7 +15,8 @@ from pipeline.progress import progress, say
 
 TFLITE = "tflite-runtime 2.14, reference kernels"
 INTEGER = "integer oracle (TFLite Micro's arithmetic in numpy)"
-SAMPLE = 16  # windows on which the two are held against each other
+SAMPLE = 16  # windows at least on which the two are held against each other,
+SAMPLE_MACS = 10**9  # and as many as this many multiply-accumulates allow
 
 Int8 = NDArray[np.int8]
 
@@ -24,8 +25,9 @@ def outputs(content: bytes, inputs: Int8, title: str, where: object = "model.tfl
     """int8 outputs [n, *out] of inputs [n, *shape], and the name of the engine they are from.
 
     tflite-runtime differs from TFLite Micro in a few operators (dense layers with a scale per channel on more than two
-    axes, SUM) and refuses some that TFLite Micro runs (ELU). The integer oracle equals TFLite Micro on every operator,
-    which the conformance tests show; where the two differ on a sample, it is the reference.
+    axes, SUM, ratios of scales near a tie) and refuses some that it runs (ELU, DIV). The integer oracle equals
+    TFLite Micro on every operator, which the conformance tests show; where the two differ on a sample, it is the
+    reference.
     """
     compiled = _compiled(content, where)
     try:
@@ -37,7 +39,8 @@ def outputs(content: bytes, inputs: Int8, title: str, where: object = "model.tfl
         return _integer(*compiled, inputs, title), INTEGER
     if compiled is None:
         return found, TFLITE
-    sample = np.unique(np.linspace(0, len(inputs) - 1, min(SAMPLE, len(inputs))).round().astype(np.int64))
+    count = min(max(SAMPLE, SAMPLE_MACS // max(sum(op.macs for op in compiled[1]), 10**4)), len(inputs))
+    sample = np.unique(np.linspace(0, len(inputs) - 1, count).round().astype(np.int64))
     if np.array_equal(found[sample], _integer(*compiled, inputs[sample], f"{title}: cross-check")):
         return found, TFLITE
     say(f"{title}: tflite-runtime differs from TFLite Micro on this model; the reference is the {INTEGER}")

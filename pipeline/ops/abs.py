@@ -20,10 +20,10 @@ class Abs(Unary):
 
     @classmethod
     def from_node(cls, node: Node, graph: Graph) -> Abs:
-        """The ratio of scales is taken in float32 (TFLite Micro SetAbsOutputMultiplier)."""
+        """The ratio of scales is taken in double (TFLite Micro SetAbsOutputMultiplier)."""
         x, y = graph.input(node), graph.output(node)
         need_int8(node, graph, x, y)
-        rescale = quantize_multiplier(float(np.float32(x.scale) / np.float32(y.scale)))
+        rescale = quantize_multiplier(x.scale / y.scale)
         return cls(x.count, clamp8(requantize(np.abs(ALL_INT8 - x.zero_point), *rescale) + y.zero_point))
 
     @classmethod

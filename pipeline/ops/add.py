@@ -34,17 +34,23 @@ class Add:
 
     @classmethod
     def from_node(cls, node: Node, graph: Graph) -> Add:
-        """TFLite Micro takes ADD's ratios in double and SUB's in float."""
+        """The ratios of scales are taken in double (TFLite Micro CalculateOpDataAdd)."""
         broadcast, a, b, y = broadcast_of(node, graph)
-        number = float if node.op == "ADD" else np.float32
-        twice = 2 * number(max(a.scale, b.scale))
-        first, second = (finer(x, float(number(x.scale) / twice)) for x in (a, b))
-        result = quantize_multiplier(float(twice / (number(1 << LEFT_SHIFT) * number(y.scale))))
+        twice = 2 * max(a.scale, b.scale)
+        result = quantize_multiplier(twice / ((1 << LEFT_SHIFT) * y.scale))
         if result[1] > 0:
             raise Problem(graph.label(node), f"its output scale {y.scale:g} is too small beside its inputs'",
                           "calibrate with data in which its output varies")  # fmt: skip
         limits = activation_range(node, graph, y)
-        return cls(node.op.lower(), broadcast, first, second, y.zero_point, *result, limits)
+        return cls(
+            node.op.lower(),
+            broadcast,
+            finer(a, a.scale / twice),
+            finer(b, b.scale / twice),
+            y.zero_point,
+            *result,
+            limits,
+        )
 
     def run(self, *inputs: Int8s) -> Int8s:
         """Sum or difference, rescale, clamp."""

@@ -25,9 +25,9 @@ class Elu(Unary):
         x, y = graph.input(node), graph.output(node)
         need_int8(node, graph, x, y)
         real = np.float32(x.scale) * (ALL_INT8 - x.zero_point).astype(np.float32)
-        made = np.where(real < 0, np.exp(np.minimum(real, 0)) - np.float32(1), real)
-        scaled = made * (np.float32(1) / np.float32(y.scale))
-        rounded = np.floor(np.abs(scaled) + np.float32(0.5)) * np.sign(scaled)
+        below = np.exp(np.minimum(real, 0).astype(np.float64)).astype(np.float32) - np.float32(1)
+        scaled = (np.where(real < 0, below, real) * (np.float32(1) / np.float32(y.scale))).astype(np.float64)
+        rounded = np.floor(np.abs(scaled) + 0.5) * np.sign(scaled)
         return cls(x.count, clamp8(rounded.astype(np.int64) + y.zero_point))
 
     @classmethod

@@ -35,10 +35,10 @@ class HardSwish(Unary):
         value = (ALL_INT8 - x.zero_point) << 7
         gate = value if gate_shift <= 0 else _saturate16(value << (gate_shift - 1))
         gate = _high_mul16(gate, to_gate)
-        gate = _saturate16(gate << 1) if gate_shift > 0 else divide_by_power(gate, -gate_shift)
+        gate = _saturate16(gate << 1) if gate_shift > 0 else _divide16(gate, -gate_shift)
         product = ((gate + (1 << 15)) >> 1) * _high_mul16(value, to_output)
         truncated = np.where(product >= 0, product >> 15, -((-product) >> 15))
-        return cls(x.count, clamp8(divide_by_power(truncated, -output_shift) + y.zero_point))
+        return cls(x.count, clamp8(_divide16(truncated, -output_shift) + y.zero_point))
 
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Graph]:
@@ -63,3 +63,8 @@ def _high_mul16(a: Ints, b: int) -> Ints:
     product = a * b
     nudged = product + np.where(product >= 0, 1 << 14, 1 - (1 << 14))
     return _saturate16(np.where(nudged >= 0, nudged >> 15, -((-nudged) >> 15)))
+
+
+def _divide16(x: Ints, exponent: int) -> Ints:
+    """round(x / 2^exponent) of 16 bits; from 2^16 on gemmlowp's mask is all ones, which leaves 1 or -1."""
+    return divide_by_power(x, exponent) if exponent < 16 else np.where(x < 0, -1, 1)

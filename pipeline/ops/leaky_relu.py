@@ -12,8 +12,6 @@ from pipeline.graph import Graph, Node
 from pipeline.ops import cases
 from pipeline.ops.base import ALL_INT8, Unary, clamp8, need_int8, op
 
-Number = np.float32
-
 
 @op("LEAKY_RELU")
 @dataclass(frozen=True)
@@ -22,11 +20,11 @@ class LeakyRelu(Unary):
 
     @classmethod
     def from_node(cls, node: Node, graph: Graph) -> LeakyRelu:
-        """The ratios are taken in float32 (TFLite Micro CalculateOpDataLeakyRelu)."""
+        """The ratios are taken in double (TFLite Micro CalculateOpDataLeakyRelu)."""
         x, y = graph.input(node), graph.output(node)
         need_int8(node, graph, x, y)
-        above = quantize_multiplier(float(Number(x.scale) / Number(y.scale)))
-        below = quantize_multiplier(float(Number(x.scale) * Number(node.options["alpha"]) / Number(y.scale)))
+        above = quantize_multiplier(x.scale / y.scale)
+        below = quantize_multiplier(x.scale * float(np.float32(node.options["alpha"])) / y.scale)
         values = ALL_INT8 - x.zero_point
         made = np.where(values >= 0, requantize(values, *above), requantize(values, *below))
         return cls(x.count, clamp8(made + y.zero_point))

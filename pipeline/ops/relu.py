@@ -20,12 +20,12 @@ class Relu(Unary):
 
     @classmethod
     def from_node(cls, node: Node, graph: Graph) -> Relu:
-        """The ratio of scales is taken in float32, as TFLite does (ReluPrepare)."""
+        """The ratio of scales is taken in double (TFLite Micro ReluPrepare)."""
         x, y = graph.input(node), graph.output(node)
         need_int8(node, graph, x, y)
         if node.op == "RELU6":
             need_same_quant(node, graph, x, y)
-        multiplier, shift = quantize_multiplier(float(np.float32(x.scale) / np.float32(y.scale)))
+        multiplier, shift = quantize_multiplier(x.scale / y.scale)
         rescaled = requantize(ALL_INT8 - x.zero_point, multiplier, shift) + y.zero_point
         most = min(127, quantized(6.0, y)) if node.op == "RELU6" else 127
         return cls(x.count, clamp8(rescaled, max(-128, y.zero_point), most))

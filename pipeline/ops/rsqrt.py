@@ -23,10 +23,10 @@ class Rsqrt(Unary):
 
     @classmethod
     def from_node(cls, node: Node, graph: Graph) -> Rsqrt:
-        """The root of the input's scale is taken in float32, the rest in double (SetRsqrtOutputMultiplier)."""
+        """The root of the input's scale is taken in double (TFLite Micro SetRsqrtOutputMultiplier)."""
         x, y = graph.input(node), graph.output(node)
         need_int8(node, graph, x, y)
-        multiplier, shift = quantize_multiplier(1.0 / float(np.sqrt(np.float32(x.scale)) * np.float32(y.scale)))
+        multiplier, shift = quantize_multiplier(1.0 / (math.sqrt(x.scale) * y.scale))
 
         def answer(value: int) -> int:
             if value <= 0:

@@ -44,7 +44,7 @@ def weighted(node: Node, graph: Graph, channels: int, slots: tuple[int, int] = (
     x, y = graph.input(node, slots[0]), graph.output(node)
     need_int8(node, graph, x, y)
     w = symmetric(node, graph, 1)
-    reals = _effective_scales(node, x, w, y)
+    reals = [x.scale * float(scale) / y.scale for scale in scales(w)]
     if len(reals) not in (1, channels):
         what = f"has {len(reals)} weight scales for {channels} channels"
         raise Problem(graph.label(node), what, "the file is damaged: convert it again")
@@ -70,17 +70,6 @@ def symmetric(node: Node, graph: Graph, slot: int) -> Tensor:
         raise Problem(graph.label(node), f"its weights are not symmetric int8 but {w.dtype}",
                       "convert with full integer quantization: python -m pipeline.quantize")  # fmt: skip
     return w
-
-
-def _effective_scales(node: Node, x: Tensor, w: Tensor, y: Tensor) -> list[float]:
-    """input scale * weight scale / output scale, one per weight scale.
-
-    Per channel TFLite multiplies in double (PopulateConvolutionQuantizationParams); a dense layer with one scale
-    multiplies the first two in float (GetQuantizedConvolutionMultipler).
-    """
-    if node.op == "FULLY_CONNECTED" and len(scales(w)) == 1:
-        return [float(np.float32(x.scale) * scales(w)[0]) / y.scale]
-    return [x.scale * float(scale) / y.scale for scale in scales(w)]
 
 
 def biases(node: Node, graph: Graph, slot: int, channels: int) -> NDArray[np.int32]:
