@@ -49,35 +49,54 @@ static inline int8_t *nn_window_row(NN_ROM nn_conv2d_pairs_t *p, const int8_t *r
     return nn_append_zeros(window, (p->kernel.width - nn_max(taps.last, taps.first)) * channels, p->zero);
 }
 
-/* The window of output place `place` as every other word of `column`; `window` is room for its bytes. */
-static void nn_window(NN_ROM nn_conv2d_pairs_t *p, const int8_t *input, int32_t place, int32_t *column, int8_t *window)
+/* The rest of a column is nothing. */
+static inline void nn_window_end(int8_t *window, int8_t *end, int32_t *column)
 {
-    int32_t y = place / p->output.width * p->stride.height - p->pad.height;
-    int32_t x = place % p->output.width * p->stride.width - p->pad.width;
-    int32_t row_values = (int32_t)p->kernel.width * p->input.channels;
-    nn_taps_t taps = nn_taps_inside(x, p->input.width, p->kernel.width, p->dilation.width);
-    nn_taps_t rows = nn_taps_inside(y, p->input.height, p->kernel.height, p->dilation.height);
-    int8_t whole = taps.last - taps.first == p->kernel.width && p->dilation.width == 1;
-    int8_t *end = window;
-    for (int32_t i = 0; i < p->kernel.height; i++) {
-        const int8_t *row = input + nn_max(y + i * p->dilation.height, 0) * p->input.width * p->input.channels;
-        if (i < rows.first || i >= rows.last) {
-            end = nn_append_zeros(end, row_values, p->zero);
-        } else if (whole && row_values % 4 == 0) {
-            column = nn_widen(row + x * p->input.channels, row_values, column);
-            continue;
-        } else {
-            end = nn_window_row(p, row, x, taps, end);
-        }
-        if (row_values % 4 == 0) {
-            column = nn_widen(window, row_values, column);
-            end = window;
-        }
-    }
     if (end > window) {
         end = nn_append_zeros(end, (4 - (end - window)) & 3, 0);
         nn_widen(window, (int32_t)(end - window), column);
     }
+}
+
+/* A window of which taps lie outside or apart. */
+static void nn_window_outside(NN_ROM nn_conv2d_pairs_t *p, const int8_t *input, int32_t y, int32_t x, int32_t *column,
+                              int8_t *window)
+{
+    int32_t values = (int32_t)p->kernel.width * p->input.channels, row_bytes = p->input.width * p->input.channels;
+    nn_taps_t taps = nn_taps_inside(x, p->input.width, p->kernel.width, p->dilation.width);
+    int8_t *end = window;
+    for (int32_t i = 0; i < p->kernel.height; i++, y += p->dilation.height) {
+        if (y < 0 || y >= p->input.height) {
+            end = nn_append_zeros(end, values, p->zero);
+        } else {
+            end = nn_window_row(p, input + y * row_bytes, x, taps, end);
+        }
+    }
+    nn_window_end(window, end, column);
+}
+
+/* The window of output place `place` as every other word of `column`; `window` is room for its bytes. */
+static void nn_window(NN_ROM nn_conv2d_pairs_t *p, const int8_t *input, int32_t place, int32_t *column, int8_t *window)
+{
+    int32_t y = place / p->output.width, x = place - y * p->output.width, rows = p->kernel.height;
+    y = y * p->stride.height - p->pad.height;
+    x = x * p->stride.width - p->pad.width;
+    if (y < 0 || x < 0 || y + rows > p->input.height || x + p->kernel.width > p->input.width ||
+        p->dilation.height + p->dilation.width > 2) {
+        nn_window_outside(p, input, y, x, column, window);
+        return;
+    }
+    int32_t channels = p->input.channels, values = p->kernel.width * channels, step = p->input.width * channels;
+    const int8_t *row = input + y * step + x * channels;
+    int8_t *end = window;
+    for (; rows > 0; rows--, row += step) {
+        if (values % 4 == 0) {
+            column = nn_widen(row, values, column);
+        } else {
+            end = nn_append(end, row, values);
+        }
+    }
+    nn_window_end(window, end, column);
 }
 
 /* Every output channel of the two windows in `columns`. */
@@ -90,11 +109,10 @@ static inline void nn_conv2d_pairs_places(NN_ROM nn_conv2d_pairs_t *p, const int
         int32_t sums[2 * NN_BLOCK];
         nn_pairs_columns(weights, columns, p->groups, sums);
         weights += NN_BLOCK * p->groups;
-        for (int8_t i = 0; i < NN_BLOCK && i < left; i++, rescale += 2) {
-            nn_scale_t scale = nn_scale_of(rescale);
-            *first++ = nn_scaled(sums[2 * i], scale, offset);
-            *second++ = nn_scaled(sums[2 * i + 1], scale, offset);
-        }
+        nn_pairs_store(sums, rescale, offset, nn_min(left, NN_BLOCK), first, second);
+        rescale += 2 * NN_BLOCK;
+        first += NN_BLOCK;
+        second += NN_BLOCK;
     }
 }
 

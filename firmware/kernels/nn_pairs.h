@@ -83,6 +83,17 @@ static inline void nn_pairs_columns(NN_ROM int32_t *weights, const int32_t *colu
     }
 }
 
+/* The first `count` of four outputs of both columns. */
+static inline void nn_pairs_store(const int32_t *sums, NN_ROM int32_t *rescale, int32_t offset, int32_t count,
+                                  int8_t *first, int8_t *second)
+{
+    for (int32_t i = 0; i < count; i++) {
+        nn_scale_t scale = nn_scale_of(rescale + 2 * i);
+        first[i] = nn_scaled(sums[2 * i], scale, offset);
+        second[i] = nn_scaled(sums[2 * i + 1], scale, offset);
+    }
+}
+
 /* sums[4]: four outputs of x int8 [count]. */
 static inline void nn_pairs_row(NN_ROM int32_t *weights, const int8_t *x, int32_t count, int32_t *sums)
 {

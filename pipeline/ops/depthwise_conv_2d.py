@@ -51,8 +51,7 @@ class DepthwiseConv2D:
         The longer side of the image lies across, for a row is done without a pause."""
         window, turn = self.window, self.window.output[0] > self.window.output[1]
         order = (1, 0) if turn else (0, 1)
-        weights = np.transpose(self.sums.weights[0], (2, *order))
-        sums = replace(self.sums, weights=weights)
+        sums = pairs.settled(replace(self.sums, weights=np.transpose(self.sums.weights[0], (2, *order))))
         scales = pairs.rescale(sums) if core.packing == "pairs" and window.dilation == (1, 1) else None
         if scales is None:
             return None
@@ -61,7 +60,7 @@ class DepthwiseConv2D:
         plane[1] += plane[1] % 2
         fields = {**sizes, "plane": tuple(plane), "turned": int(turn), "channels": window.input[2],
                   "multiples": self.multiples, "zero": -sums.input_offset,
-                  **pairs.tail(sums, weights, scales)}  # fmt: skip
+                  **pairs.tail(sums, sums.weights, scales)}  # fmt: skip
         in_place = (0,) if window.input == window.output else ()
         return Call("nn_depthwise_conv2d_planes_s8", "nn_depthwise_conv2d_planes_t", fields,
                     scratch=2 * plane[0] * plane[1], in_place=in_place, plain=self.sums.weights)  # fmt: skip

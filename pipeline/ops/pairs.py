@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.fixedpoint import requantize
 from pipeline.ops.base import Int8s
 from pipeline.ops.weighted import Weighted
 
@@ -23,18 +25,32 @@ def _words(values: NDArray[np.int64]) -> NDArray[np.int32]:
     return words
 
 
+def settled(sums: Weighted) -> Weighted:
+    """The same by other constants: rows of weights are outputs, each has a multiplier and a shift of its own, and
+    one that is the same whatever the input (a dead filter, as a rule) has no weights."""
+    outputs = len(sums.bias)
+    rows, offset = sums.weights.reshape(outputs, -1).astype(np.int64), sums.input_offset
+    multiplier, shift = (np.broadcast_to(each, outputs) for each in (sums.multiplier, sums.shift))
+    ends = [np.where(rows > 0, rows * (a + offset), rows * (b + offset)) for a, b in ((-128, 127), (127, -128))]
+    low, high = (sums.bias + each.sum(axis=1) for each in ends)
+    fits = (low >= -(2**31)) & (high < 2**31)
+    low, high = (requantize(each, multiplier, shift) for each in (low, high))
+    same = fits & (low == high)
+    constant = 4 * np.clip(low, -512, 511)  # times 1/2, times 1/2
+    return replace(sums, weights=np.where(same[:, np.newaxis], 0, rows).astype(np.int8).reshape(sums.weights.shape),
+                   bias=np.where(same, constant, sums.bias).astype(np.int32),
+                   multiplier=np.where(same, 1 << 30, multiplier).astype(np.int32),
+                   shift=np.where(same, -1, shift).astype(np.int8))  # fmt: skip
+
+
 def rescale(sums: Weighted) -> NDArray[np.int32] | None:
     """Per output (2 * multiplier modulo 2^32, (bias + input offset * sum of weights) * 32 + right shift - 1), as int32
-    [outputs, 2]; None where the arithmetic is not that simple. Rows of sums.weights are outputs."""
-    outputs = len(sums.bias)
-    bias = sums.bias + sums.input_offset * sums.weights.reshape(outputs, -1).sum(axis=1, dtype=np.int64)
-    multiplier = np.broadcast_to(sums.multiplier.astype(np.int64), outputs)
-    shift = np.broadcast_to(sums.shift.astype(np.int64), outputs)
-    dead = multiplier == 0  # nothing times anything is what the least factor makes of every sum
-    multiplier, shift = np.where(dead, 1 << 30, multiplier), np.where(dead, -31, shift)
-    if shift.max() >= 0 or multiplier.min() < 1 << 30 or np.abs(bias).max() >= BIAS:
+    [outputs, 2]; None where the arithmetic is not that simple. `sums` is settled."""
+    weights = sums.weights.reshape(len(sums.bias), -1)
+    bias = sums.bias + sums.input_offset * weights.sum(axis=1, dtype=np.int64)
+    if sums.shift.max() >= 0 or np.abs(bias).max() >= BIAS:
         return None
-    return _words(np.stack([2 * multiplier, bias * 32 - shift - 1], axis=1))
+    return _words(np.stack([2 * sums.multiplier.astype(np.int64), bias * 32 - sums.shift - 1], axis=1))
 
 
 def weights(rows: Int8s) -> NDArray[np.int32] | None:
@@ -57,6 +73,7 @@ def fields(sums: Weighted) -> Mapping[str, Any] | None:
     """The last fields of a struct, in the kernels' order; None if the layer does not fit the layout."""
     if len(sums.bias) < LEAST:
         return None
+    sums = settled(sums)
     packed, scales = weights(sums.weights.reshape(len(sums.bias), -1)), rescale(sums)
     if packed is None or scales is None:
         return None
