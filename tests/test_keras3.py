@@ -11,14 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, TINY, copy_tiny, stage
+from conftest import ROOT, copy_tiny, stage
 
 FIXTURE = ROOT / "tests" / "fixtures" / "keras" / "keras3.py"
-ATTENTION = """
-    x = layers.Input((32, 2))
-    y = layers.MultiHeadAttention(1, 2)(x, x)
-    return tf_keras.Model(x, layers.Dense(2, "softmax")(layers.GlobalAveragePooling1D()(y)))
-"""
 
 
 def fixture(*arguments: str) -> str:
@@ -108,13 +103,3 @@ def keras_3_outputs(file: Path, windows: np.ndarray, folder: Path) -> np.ndarray
     subprocess.run([sys.executable, "-c", code], cwd=folder, check=True, capture_output=True)
     outputs: np.ndarray = np.load(folder / "outputs.npy")
     return outputs
-
-
-def test_a_layer_that_cannot_be_pruned_is_named(tmp_path: Path) -> None:
-    text = (TINY / "model.py").read_text().replace("minimum=0.6", "minimum=0.0")
-    root = copy_tiny(tmp_path, lambda _: text[: text.index("    stack = [")] + ATTENTION.lstrip("\n"))
-    run_line(root, ("train",))
-    done = stage("prune", "tiny", cwd=root)
-    assert done.returncode == 2
-    assert "a layer cannot be pruned: " in done.stderr
-    assert "hint: replace it, or write sparsity=0" in done.stderr

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import stage
+from conftest import copy_tiny, stage
 
 from pipeline import prune
 from pipeline.problem import Problem
@@ -86,3 +87,31 @@ def test_without_tfmot_it_says_what_to_install(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(Problem, match="pruning needs tensorflow-model-optimization: No module named tfmot") as caught:
         prune.toolkit()
     assert caught.value.code == 4
+
+
+def layers_instead(text: str, lines: str) -> str:
+    text = text.replace("minimum=0.6", "minimum=0.0").replace("prune_epochs=2", "prune_epochs=8")
+    return re.sub(r"layers\.Conv1D.*?GlobalAveragePooling1D\(\),\n.*?Dense.*?\n", lines, text, flags=re.DOTALL)
+
+
+def test_layers_that_tfmot_does_not_know_keep_their_weights(tmp_path: Path) -> None:
+    lines = 'layers.DepthwiseConv1D(3, name="depthwise"), layers.Flatten(), layers.Dense(64, name="hidden"),'
+    lines += 'layers.Dense(2, "softmax"),'
+    root = copy_tiny(tmp_path, lambda text: layers_instead(text, lines))
+    for name in ("train", "prune"):
+        done = stage(name, "tiny", cwd=root)
+        assert done.returncode == 0, done.stderr
+    facts = json.loads((root / "build/tiny/prune.json").read_text())
+    zeros = {row["layer"]: row["after"] for row in facts["sparsity"]}
+    assert zeros["hidden"] == pytest.approx(0.5, abs=0.01) and zeros["depthwise"] < 0.1
+    assert facts["reached"] == pytest.approx(0.5, abs=prune.SLACK)
+
+
+def test_a_network_without_a_layer_to_prune_is_refused(tmp_path: Path) -> None:
+    lines = "layers.DepthwiseConv1D(3), layers.GlobalAveragePooling1D(), layers.Softmax(),"
+    root = copy_tiny(tmp_path, lambda text: layers_instead(text, lines))
+    assert stage("train", "tiny", cwd=root).returncode == 0
+    done = stage("prune", "tiny", cwd=root)
+    assert done.returncode == 2
+    assert "no layer of its network can be pruned" in done.stderr
+    assert "hint: write sparsity=0" in done.stderr
