@@ -47,6 +47,11 @@ class Tensor:
         return self.count * self.itemsize
 
     @property
+    def is_activation(self) -> bool:
+        """Whether every inference makes it anew: it is neither a constant nor a state."""
+        return self.data is None and not self.is_variable
+
+    @property
     def scale(self) -> float:
         """The scale of a per-tensor quantized tensor."""
         assert self.quant is not None
@@ -68,7 +73,7 @@ class Node:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     options: Mapping[str, Any]
-    intermediates: tuple[int, ...] = ()  # tensors that only carry quantization; only tflite-runtime's LSTM asks for them
+    intermediates: tuple[int, ...] = ()  # with nothing but quantization; tflite-runtime asks an LSTM for them
 
 
 @dataclass(frozen=True)

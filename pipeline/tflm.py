@@ -72,6 +72,7 @@ def sources(graph: Graph, content: bytes, model: str, arena: Arena) -> dict[str,
         "output": edge(graph.tensors[graph.outputs[0]]),
         "weights_bytes": len(content),
         "arena": arena,
+        "states": any(tensor.is_variable for tensor in graph.tensors),
         "registrations": registrations(graph),
     }
     templates = {"model.h": "tflm_model.h.j2"}
@@ -123,7 +124,7 @@ def _constants(graph: Graph, node: Node) -> dict[str, Any]:
 
 def _sources(graph: Graph, node: Node) -> dict[str, list[int]]:
     """The node's activations, and the step that made each; -1 for the window."""
-    inputs = [i for i in node.inputs if i >= 0 and graph.tensors[i].data is None]
+    inputs = [i for i in node.inputs if i >= 0 and graph.tensors[i].is_activation]
     makers = {output: index for index, (_, output) in enumerate(steps(graph))}
     return {"inputs": inputs, "makers": [makers.get(i, -1) for i in inputs]}
 

@@ -43,9 +43,10 @@ class Interpreter:
         self._flatbuffer = flatbuffer
         self._shape = tuple(self._interpreter.get_input_details(0)["shape"])
 
-    def run(self, window: bytes) -> bytes:
-        """One inference: the int8 window, the int8 answer."""
-        self._interpreter.reset()  # a window knows nothing of those before it
+    def run(self, window: bytes, go_on: bool = False) -> bytes:
+        """One inference: the int8 window, the int8 answer; unless it goes on, it knows nothing of windows before it."""
+        if not go_on:
+            self._interpreter.reset()
         self._interpreter.set_input(np.frombuffer(window, np.int8).reshape(self._shape), 0)
         self._interpreter.invoke()
         return bytes(np.asarray(self._interpreter.get_output(0), np.int8).tobytes())
@@ -76,7 +77,7 @@ class Session:
             return _error(NO_SEQ, REFUSAL, "crc", "the CRC does not match")
         if frame.type == wire.HELLO:
             return self._hello(frame)
-        if frame.type == wire.RUN:
+        if frame.type in (wire.RUN, wire.STREAM):
             return self._run(frame)
         if frame.type in (wire.LAYERS, wire.TENSOR):
             return self._look(frame)
@@ -95,14 +96,14 @@ class Session:
         if not self._greeted:
             return _error(frame.seq, REFUSAL, "session", "HELLO comes first")
         if len(frame.body) != self._plan["input"]["bytes"]:
-            return _error(frame.seq, REFUSAL, "length", "RUN has a body of exactly one window")
+            return _error(frame.seq, REFUSAL, "length", "RUN and STREAM have a body of exactly one window")
         crc = zlib.crc32(frame.body)
         for seq, input_crc, body in self._answers:
             if (seq, input_crc) == (frame.seq, crc):
                 return Frame(wire.RESULT, frame.seq, body)
         start = time.perf_counter_ns()
         try:
-            output = self._interpreter.run(frame.body)
+            output = self._interpreter.run(frame.body, frame.type == wire.STREAM)
         except RuntimeError as error:
             return _error(frame.seq, FAULT, "runtime", str(error))
         ticks = max(1, (time.perf_counter_ns() - start) // 1000)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from cobs import cobs
 
 PROTOCOL = 1
-HELLO, RUN, LAYERS, TENSOR, STACK, BAUD = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06
+HELLO, RUN, LAYERS, TENSOR, STACK, BAUD, STREAM = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07
 INFO, RESULT, LAYERS_ANSWER, TENSOR_ANSWER, STACK_ANSWER, ERROR = 0x81, 0x82, 0x83, 0x84, 0x85, 0x8F
 BAUD_ANSWER = 0x86
 UNTRUSTED_SEQ = 0xFFFF  # the device's answer to a frame whose seq it could not read

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 SANITIZE = ["-g", "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 WINDOW = bytes(range(24))
-UNKNOWN_SEQ = 0xFFFF
+UNKNOWN_SEQ, STREAM = 0xFFFF, 0x07
 CRC, LENGTH, TYPE, PROTOCOL, RUNTIME, CLOCK, SESSION = 1, 2, 3, 4, 5, 6, 7
 
 
@@ -104,6 +104,19 @@ def test_hello_forgets_the_answers(device: Path) -> None:
     assert run_count(answers[2]) == 2
 
 
+def test_stream_goes_on_where_the_window_before_ended(tmp_path: Path) -> None:
+    stateful = compile_device(tmp_path, "-DMODEL_RESET=1")
+    line = b"".join(frame(kind, seq, WINDOW) for seq, kind in enumerate((RUN, STREAM, STREAM, RUN, STREAM)))
+    assert [run_count(answer) for answer in talk(stateful, line)] == [1, 2, 3, 1, 2]
+    again = b"".join(frame(STREAM, seq, WINDOW) for seq in (7, 7, 8))
+    assert [run_count(answer) for answer in talk(stateful, again)] == [1, 1, 2]
+
+
+def test_a_model_without_state_refuses_stream(device: Path) -> None:
+    (refused,) = talk(device, frame(STREAM, 7, WINDOW))
+    assert error(refused) == (7, 0, TYPE, "unknown type of frame")
+
+
 def test_credits_are_capped_by_the_answers_it_can_remember(tmp_path: Path) -> None:
     ((_, _, body),) = talk(compile_device(tmp_path, "-DPIPE_CREDITS=200"), frame(HELLO, 1, b"\1"))
     assert body[3] == 4
@@ -150,7 +163,7 @@ def test_a_short_window_is_a_length_refusal(device: Path, length: int) -> None:
         7,
         0,
         LENGTH,
-        "RUN has a body of exactly one window",
+        "RUN and STREAM have a body of exactly one window",
     )
 
 

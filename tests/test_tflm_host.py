@@ -44,7 +44,7 @@ class Doubles(Interpreter):
     def __init__(self) -> None:
         self.runs = 0
 
-    def run(self, window: bytes) -> bytes:
+    def run(self, window: bytes, go_on: bool = False) -> bytes:
         self.runs += 1
         if not any(window):
             raise RuntimeError("TFLM failed to invoke")
@@ -90,7 +90,7 @@ def test_answers_a_window_and_a_repeated_one_from_memory(session: Session) -> No
     ("kind", "body", "greeted", "told"),
     [
         (wire.RUN, b"\x01\x02\x03\x04", False, (False, "session", "HELLO comes first")),
-        (wire.RUN, b"\x01\x02\x03", True, (False, "length", "RUN has a body of exactly one window")),
+        (wire.RUN, b"\x01\x02\x03", True, (False, "length", "RUN and STREAM have a body of exactly one window")),
         (wire.RUN, bytes(4), True, (True, "runtime", "TFLM failed to invoke")),
         (wire.HELLO, b"", False, (False, "length", "HELLO has a body of 1 byte")),
         (wire.HELLO, b"\x09", False, (False, "protocol", "this device speaks protocol 1")),

@@ -35,8 +35,13 @@ const runtime_model_t *runtime_model(void);
 /* Make ready once at start. Returns NULL, or the fault in words. */
 const char *runtime_start(void);
 
-/* One inference: input_bytes in, output_bytes out. Returns NULL, or the fault in words. */
+/* One inference: input_bytes in, output_bytes out. Returns NULL, or the fault in words. A model that keeps a state is
+ * reset before: a window knows nothing of those before it. */
 const char *runtime_run(const int8_t *input, int8_t *output);
+
+/* runtime_run() without the reset, so that windows follow one another. There for models that keep a state, whose
+ * model.h has MODEL_RESET. */
+const char *runtime_go_on(const int8_t *input, int8_t *output);
 
 /* Called behind a step with what it wrote. */
 typedef void runtime_after_t(const void *output, uint32_t bytes);

@@ -19,7 +19,7 @@
 #endif
 
 enum { PROTOCOL_VERSION = 1, UNKNOWN_SEQ = 0xFFFF, HEAD_BYTES = 3 /* type and seq */ };
-enum { HELLO = 0x01, RUN = 0x02, LAYERS = 0x03, TENSOR = 0x04, STACK = 0x05, BAUD = 0x06 };
+enum { HELLO = 0x01, RUN = 0x02, LAYERS = 0x03, TENSOR = 0x04, STACK = 0x05, BAUD = 0x06, STREAM = 0x07 };
 enum { CLOCK_PATIENCE = 1000 /* readings of a clock before it is said to stand */ };
 
 typedef struct {
@@ -29,6 +29,8 @@ typedef struct {
     uint16_t seq;
     uint8_t used;
 } answer_t;
+
+typedef const char *run_t(const int8_t *input, int8_t *output);
 
 static struct {
     _Alignas(4) uint8_t buffer[1 + HEAD_BYTES + LONGEST_BODY_BYTES + WIRE_CRC_BYTES]; /* 1: the window lies at 4 */
@@ -130,7 +132,7 @@ static uint32_t ticks_since(uint32_t start)
     return ticks;
 }
 
-static void infer(uint16_t seq, uint32_t input_crc, const int8_t *input)
+static void infer(uint16_t seq, uint32_t input_crc, const int8_t *input, run_t *runs)
 {
     answer_t *answer = &session.answers[session.next];
     const char *fault;
@@ -138,7 +140,7 @@ static void infer(uint16_t seq, uint32_t input_crc, const int8_t *input)
 
     answer->used = 0;
     start = port_ticks();
-    fault = runtime_run(input, answer->output);
+    fault = runs(input, answer->output);
     answer->ticks = ticks_since(start);
     if (fault != NULL) {
         answer_error(seq, FAULT, CODE_RUNTIME, fault);
@@ -168,12 +170,12 @@ static uint8_t may_run(uint16_t seq, size_t count, size_t wanted, const char *re
     return 0;
 }
 
-static void run(uint16_t seq, const uint8_t *body, size_t count)
+static void run(uint16_t seq, const uint8_t *body, size_t count, run_t *runs)
 {
     uint32_t input_crc;
     const answer_t *answer;
 
-    if (!may_run(seq, count, MODEL_INPUT_BYTES, "RUN has a body of exactly one window")) {
+    if (!may_run(seq, count, MODEL_INPUT_BYTES, "RUN and STREAM have a body of exactly one window")) {
         return;
     }
     input_crc = crc32(0, body, count);
@@ -181,7 +183,7 @@ static void run(uint16_t seq, const uint8_t *body, size_t count)
     if (answer != NULL) {
         send_result(answer);
     } else {
-        infer(seq, input_crc, (const int8_t *)body);
+        infer(seq, input_crc, (const int8_t *)body, runs);
     }
 }
 
@@ -212,7 +214,11 @@ static void serve(const uint8_t *frame, size_t count)
     } else if (frame[0] == HELLO) {
         hello(seq, frame + HEAD_BYTES, count - HEAD_BYTES);
     } else if (frame[0] == RUN) {
-        run(seq, frame + HEAD_BYTES, count - HEAD_BYTES);
+        run(seq, frame + HEAD_BYTES, count - HEAD_BYTES, runtime_run);
+#ifdef MODEL_RESET
+    } else if (frame[0] == STREAM) {
+        run(seq, frame + HEAD_BYTES, count - HEAD_BYTES, runtime_go_on);
+#endif
 #ifdef WITH_LAYERS
     } else if (frame[0] == LAYERS) {
         if (may_run(seq, count - HEAD_BYTES, MODEL_INPUT_BYTES, "LAYERS has a body of exactly one window")) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,14 @@ def activation(rng: np.random.Generator, shape: Sequence[int], name: str, scale:
     picked = np.float32(rng.uniform(0.005, 0.2) if scale is None else scale)
     edge = int(rng.choice([-128, 127, 0, int(rng.integers(-128, 128))]))
     return Tensor(name, tuple(shape), "int8", Quant((float(picked),), (edge if zero_point is None else zero_point,)))
+
+
+def typed(rng: np.random.Generator, shape: Sequence[int], name: str, dtype: str, like: Tensor | None = None) -> Tensor:
+    """An activation of a type, quantized like another where the type is: int8, or int16 around zero."""
+    if dtype not in ("int8", "int16"):
+        return Tensor(name, tuple(shape), dtype)
+    made = activation(rng, shape, name, None, 0 if dtype == "int16" else None)
+    return replace(made, dtype=dtype, quant=made.quant if like is None else like.quant)
 
 
 def weights(rng: np.random.Generator, shape: Sequence[int], axis: int | None) -> Tensor:
@@ -55,7 +64,7 @@ def one_node(op: str, inputs: Sequence[Tensor | None], output: Tensor, table: st
     slots = iter(range(len(present)))
     indices = tuple(-1 if tensor is None else next(slots) for tensor in inputs)
     node = Node(0, op, indices, (len(present),), {"table": table, **options} if table else {})
-    free = tuple(i for i, tensor in enumerate(present) if tensor.data is None and not tensor.is_variable)
+    free = tuple(i for i, tensor in enumerate(present) if tensor.is_activation)
     return Graph((*present, output), (node,), free, (len(present),))
 
 

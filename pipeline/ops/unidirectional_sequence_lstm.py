@@ -129,7 +129,7 @@ class Lstm(Stateful):
         """One step and many, one unit and many, clipped cells, batch or time first, the edges of the cells' scale."""
         sizes = [(1, 1, 1), (1, 5, 4), (6, 3, 5), (12, 7, 9), (9, 2, 16), (4, 33, 3), (30, 4, 6)]
         for i, (steps, inputs, units) in enumerate(sizes):
-            yield _graph(rng, steps, inputs, units, clip=(0.0, 10.0, 0.3)[i % 3], power=(-14, -11, -15, -9)[i % 4])
+            yield _graph(rng, steps, inputs, units, clip=(0.0, 10.0, 0.25)[i % 3], power=(-14, -11, -15, -9)[i % 4])
         yield _time_first(_graph(rng, 8, 3, 4, clip=0.0, power=-12))
 
 

@@ -31,14 +31,25 @@ const runtime_model_t *runtime_model(void)
 
 const char *runtime_start(void)
 {
+#ifdef MODEL_RESET
+    MODEL_RESET(arena);
+#endif
     return 0;
 }
 
 const char *runtime_run(const int8_t *input, int8_t *output)
 {
 #ifdef MODEL_RESET
-    MODEL_RESET(arena); /* a window knows nothing of those before it */
+    MODEL_RESET(arena);
 #endif
     MODEL_RUN(input, output, arena);
     return 0;
 }
+
+#ifdef MODEL_RESET
+const char *runtime_go_on(const int8_t *input, int8_t *output)
+{
+    MODEL_RUN(input, output, arena);
+    return 0;
+}
+#endif

@@ -90,8 +90,15 @@ const char *start()
     return nullptr;
 }
 
-const char *run(const int8_t *input, int8_t *output)
+const char *run(const int8_t *input, int8_t *output, bool go_on)
 {
+#ifdef MODEL_RESET
+    if (!go_on && interpreter->Reset() != kTfLiteOk) {
+        return words_said("Reset failed, and this TFLite Micro was built without its words");
+    }
+#else
+    (void)go_on;
+#endif
     memcpy(interpreter->input(0)->data.int8, input, MODEL_INPUT_BYTES);
     if (interpreter->Invoke() != kTfLiteOk) {
         return words_said("Invoke failed, and this TFLite Micro was built without its words");
@@ -137,7 +144,7 @@ const char *runtime_start(void)
     return stopped;
 }
 
-const char *runtime_run(const int8_t *input, int8_t *output)
+static const char *checked_run(const int8_t *input, int8_t *output, bool go_on)
 {
     if (stopped != nullptr) {
         return stopped;
@@ -147,9 +154,19 @@ const char *runtime_run(const int8_t *input, int8_t *output)
         return halted();
     }
     may_halt = true;
-    const char *fault = run(input, output);
+    const char *fault = run(input, output, go_on);
     may_halt = false;
     return fault;
+}
+
+const char *runtime_run(const int8_t *input, int8_t *output)
+{
+    return checked_run(input, output, false);
+}
+
+const char *runtime_go_on(const int8_t *input, int8_t *output)
+{
+    return checked_run(input, output, true);
 }
 
 /* TFLite Micro's failed checks end here, as a fault instead of a silent board; a framework's own abort() goes before.
