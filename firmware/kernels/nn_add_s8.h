@@ -10,7 +10,7 @@ typedef struct {
     nn_finer_t a, b;
     int16_t output_offset; /* [-128, 127] */
     int32_t multiplier;    /* [2^30, 2^31) */
-    int8_t shift;          /* [-31, 0] */
+    int8_t shift;          /* [-31, -1] */
     int8_t min, max;       /* the fused activation */
 } nn_add_t;
 

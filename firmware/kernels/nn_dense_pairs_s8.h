@@ -18,14 +18,12 @@ static void nn_dense_pairs_s8(NN_ROM nn_dense_pairs_t *p, const int8_t *input, i
     int32_t offset = 2 * p->output_offset + 1, words = (p->inputs + 3) / 4 * 4;
     for (int32_t row = 0; row < p->rows; row++, input += p->inputs) {
         NN_ROM int32_t *weights = p->weights, *rescale = p->rescale;
-        for (int32_t left = p->outputs; left > 0; left -= NN_BLOCK) {
+        for (int32_t i = 0; i < p->outputs; i += NN_BLOCK, weights += words, rescale += 2 * NN_BLOCK) {
             int32_t sums[NN_BLOCK];
             nn_pairs_row(weights, input, p->inputs, sums);
-            weights += words;
-            for (int8_t i = 0; i < NN_BLOCK && i < left; i++, rescale += 2) {
-                *output++ = nn_scaled(sums[i], nn_scale_of(rescale), offset);
-            }
+            nn_pairs_store_row(sums, rescale, offset, nn_min(p->outputs - i, NN_BLOCK), output + i);
         }
+        output += p->outputs;
     }
     nn_limit(output - (int32_t)p->rows * p->outputs, (int32_t)p->rows * p->outputs, p->min, p->max);
 }

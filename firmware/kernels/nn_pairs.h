@@ -94,6 +94,15 @@ static inline void nn_pairs_store(const int32_t *sums, NN_ROM int32_t *rescale, 
     }
 }
 
+/* The first `count` of four outputs. */
+static inline void nn_pairs_store_row(const int32_t *sums, NN_ROM int32_t *rescale, int32_t offset, int32_t count,
+                                      int8_t *output)
+{
+    for (int32_t i = 0; i < count; i++) {
+        output[i] = nn_scaled(sums[i], nn_scale_of(rescale + 2 * i), offset);
+    }
+}
+
 /* sums[4]: four outputs of x int8 [count]. */
 static inline void nn_pairs_row(NN_ROM int32_t *weights, const int8_t *x, int32_t count, int32_t *sums)
 {

@@ -38,7 +38,7 @@ class Add:
         broadcast, a, b, y = broadcast_of(node, graph)
         twice = 2 * max(a.scale, b.scale)
         result = quantize_multiplier(twice / ((1 << LEFT_SHIFT) * y.scale))
-        if result[1] > 0:
+        if result[1] >= 0:
             raise Problem(graph.label(node), f"its output scale {y.scale:g} is too small beside its inputs'",
                           "calibrate with data in which its output varies")  # fmt: skip
         limits = activation_range(node, graph, y)

@@ -16,6 +16,7 @@ from pipeline.ops.base import Int8s, need_int8
 from pipeline.problem import Problem
 
 Shape = tuple[int, ...]
+LONGEST = 32767  # of an axis: int16 in C
 
 
 @dataclass(frozen=True)
@@ -27,18 +28,24 @@ class Broadcast:
     output: Shape
 
     def fields(self) -> Mapping[str, Any]:
-        """The fields of nn_broadcast_t: an axis of length 1 that is broadcast has step 0."""
-        return {"shape": _four(self.output), "a": self._steps(self.a), "b": self._steps(self.b)}
-
-    def _steps(self, shape: Shape) -> Shape:
-        four = _four(shape)
-        strides = [math.prod(four[axis + 1 :]) for axis in range(4)]
-        return tuple(0 if four[axis] == 1 else strides[axis] for axis in range(4))
+        """The fields of nn_broadcast_t: an axis of length 1 that is broadcast has step 0; last axes along which both
+        inputs go are one, for a row is done without a pause."""
+        shapes = [_four(shape) for shape in (self.output, self.a, self.b)]
+        for _ in range(3):
+            if len({shape[-2:] for shape in shapes}) == 1 and math.prod(shapes[0][-2:]) <= LONGEST:
+                shapes = [(1, *shape[:-2], shape[-2] * shape[-1]) for shape in shapes]
+        output, a, b = shapes
+        return {"shape": output, "a": _steps(a), "b": _steps(b)}
 
     @property
     def in_place(self) -> tuple[int, ...]:
         """Inputs of the output's own size may be overwritten."""
         return tuple(slot for slot, shape in enumerate((self.a, self.b)) if math.prod(shape) == math.prod(self.output))
+
+
+def _steps(shape: Shape) -> Shape:
+    strides = [math.prod(shape[axis + 1 :]) for axis in range(4)]
+    return tuple(0 if shape[axis] == 1 else strides[axis] for axis in range(4))
 
 
 def _four(shape: Shape) -> Shape:

@@ -114,32 +114,57 @@ static inline void nn_pairs_store(const int32_t *sums, NN_ROM int32_t *rescale, 
     }
 }
 
+/* The first `count` of four outputs. */
+static inline void nn_pairs_store_row(const int32_t *sums, NN_ROM int32_t *rescale, int32_t offset, int32_t count,
+                                      int8_t *output)
+{
+#pragma GCC unroll 4
+    for (int32_t i = 0; i < NN_BLOCK; i++) {
+        if (i > 0 && i == count) {
+            break;
+        }
+        output[i] = nn_scaled(sums[i], nn_scale_of(rescale + 2 * i), offset);
+    }
+}
+
+#define NN_ROW_HALF(word, x, first, second)                                                                            \
+    "smlad " first ", " word ", " x ", " first "\n\t"                                                                  \
+    "sxtb16 " word ", " word "\n\t"                                                                                    \
+    "smlad " second ", " word ", " x ", " second "\n\t"
+#define NN_ROW_STEP                                                                                                    \
+    "ldr %[odd], [%[x]], #4\n\t"                                                                                       \
+    "ldrd %[u], %[v], [%[w]], #8\n\t"                                                                                  \
+    "sxtb16 %[even], %[odd]\n\t"                                                                                       \
+    "sxtb16 %[odd], %[odd], ror #8\n\t" /* */                                                                          \
+        NN_ROW_HALF("%[u]", "%[even]", "%[a]", "%[b]")                                                                 \
+            NN_ROW_HALF("%[v]", "%[even]", "%[c]", "%[d]") "ldrd %[u], %[v], [%[w]], #8\n\t" /* */                     \
+        NN_ROW_HALF("%[u]", "%[odd]", "%[a]", "%[b]") NN_ROW_HALF("%[v]", "%[odd]", "%[c]", "%[d]")
+
 /* sums[4]: four outputs of x int8 [count]. */
 static inline void nn_pairs_row(NN_ROM int32_t *weights, const int8_t *x, int32_t count, int32_t *sums)
 {
-    int32_t a = 0, b = 0, c = 0, d = 0;
-    while (count > 0) {
+    int32_t a = 0, b = 0, c = 0, d = 0, even, odd, u, v;
+    const int8_t *end = x + (count & ~7);
+    __asm__("b 2f\n"
+            "1:\n\t" NN_ROW_STEP NN_ROW_STEP "2:\n\t"
+            "cmp %[x], %[end]\n\t"
+            "bne 1b\n\t"
+            "tst %[count], #4\n\t"
+            "beq 3f\n\t" NN_ROW_STEP "3:"
+            : [x] "+&r"(x), [w] "+&r"(weights), [a] "+&r"(a), [b] "+&r"(b), [c] "+&r"(c), [d] "+&r"(d),
+              [even] "=&r"(even), [odd] "=&r"(odd), [u] "=&r"(u), [v] "=&r"(v)
+            : [end] "r"(end), [count] "r"(count)
+            : "cc", "memory");
+    if (count & 3) {
         uint32_t word = 0;
-        if (count >= 4) {
-            word = nn_load4(x);
-        } else {
-            for (int32_t i = 0; i < count; i++) {
-                word |= (uint32_t)(uint8_t)x[i] << (8 * i);
-            }
+        for (int32_t i = 0; i < (count & 3); i++) {
+            word |= (uint32_t)(uint8_t)x[i] << (8 * i);
         }
-        int16x2_t even = __sxtb16((int8x4_t)word), odd = nn_odd_bytes(word);
-        int32_t first = weights[0], second = weights[1], third = weights[2], fourth = weights[3];
-        a = __smlad((int16x2_t)first, even, a);
-        b = __smlad(__sxtb16((int8x4_t)first), even, b);
-        c = __smlad((int16x2_t)second, even, c);
-        d = __smlad(__sxtb16((int8x4_t)second), even, d);
-        a = __smlad((int16x2_t)third, odd, a);
-        b = __smlad(__sxtb16((int8x4_t)third), odd, b);
-        c = __smlad((int16x2_t)fourth, odd, c);
-        d = __smlad(__sxtb16((int8x4_t)fourth), odd, d);
-        weights += 4;
-        x += 4;
-        count -= 4;
+        int16x2_t low = __sxtb16((int8x4_t)word), high = nn_odd_bytes(word);
+        a = __smlad((int16x2_t)weights[2], high, __smlad((int16x2_t)weights[0], low, a));
+        c = __smlad((int16x2_t)weights[3], high, __smlad((int16x2_t)weights[1], low, c));
+        b = __smlad(__sxtb16((int8x4_t)weights[2]), high, __smlad(__sxtb16((int8x4_t)weights[0]), low, b));
+        d = __smlad(__sxtb16((int8x4_t)weights[3]), high, __smlad(__sxtb16((int8x4_t)weights[1]), low, d));
     }
     sums[0] = (a - b) >> 8;
     sums[1] = b;
