@@ -179,6 +179,12 @@ def need_same_quant(node: Node, graph: Graph, a: Tensor, b: Tensor) -> None:
         raise Problem(graph.label(node), f"{a.name} and {b.name} are quantized differently, which it does not rescale")
 
 
+def need_one_batch(node: Node, graph: Graph, x: Tensor) -> None:
+    """The kernel walks over one image: the first axis is 1."""
+    if x.shape[0] != 1:
+        raise Problem(graph.label(node), f"works on a batch of {x.shape[0]}", "only a batch of 1 is compiled")
+
+
 # Formulas that several operators share
 
 ACTIVATIONS = ("NONE", "RELU", "RELU_N1_TO_1", "RELU6", "TANH", "SIGN_BIT")
@@ -227,6 +233,16 @@ def table_call(count: int, table: Int8s) -> Call:
 
 
 ALL_INT8 = np.arange(-128, 128, dtype=np.int64)
+
+
+def float_table(x: Tensor, y: Tensor, function: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Int8s:
+    """The 256 answers of a function that TFLite computes in float32 (PopulateLookupTable)."""
+    reals = (np.float32(x.scale) * (ALL_INT8 - x.zero_point).astype(np.float32)).astype(np.float64)
+    scaled = function(reals).astype(np.float32) * (np.float32(1) / np.float32(y.scale))
+    exact = scaled.astype(np.float64)
+    rounded = np.floor(np.abs(exact) + 0.5) * np.sign(exact) + y.zero_point
+    fits = np.abs(rounded) < 2**31  # what no int32 holds becomes the smallest one
+    return np.asarray(np.where(fits, np.clip(rounded, -128, 127), -128), np.int8)
 
 
 @dataclass(frozen=True)

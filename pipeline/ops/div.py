@@ -102,4 +102,4 @@ class Div:
 
 def _bits(x: Ints) -> Ints:
     """How many bits each value in [0, 255] takes."""
-    return np.ceil(np.log2(x + 1)).astype(np.int64)
+    return np.asarray(np.ceil(np.log2(x + 1)), np.int64)

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.graph import Graph, Node
 from pipeline.ops import cases
-from pipeline.ops.base import ALL_INT8, Unary, clamp8, need_int8, op
+from pipeline.ops.base import Unary, float_table, need_int8, op
 
 
 @op("ELU")
@@ -24,11 +24,7 @@ class Elu(Unary):
         """Any int8 scales."""
         x, y = graph.input(node), graph.output(node)
         need_int8(node, graph, x, y)
-        real = np.float32(x.scale) * (ALL_INT8 - x.zero_point).astype(np.float32)
-        below = np.exp(np.minimum(real, 0).astype(np.float64)).astype(np.float32) - np.float32(1)
-        scaled = (np.where(real < 0, below, real) * (np.float32(1) / np.float32(y.scale))).astype(np.float64)
-        rounded = np.floor(np.abs(scaled) + 0.5) * np.sign(scaled)
-        return cls(x.count, clamp8(rounded.astype(np.int64) + y.zero_point))
+        return cls(x.count, float_table(x, y, lambda real: np.where(real < 0, np.exp(np.minimum(real, 0)) - 1, real)))
 
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Graph]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.graph import Graph, Node
 from pipeline.ops import cases
-from pipeline.ops.base import activation_range, need_int8, need_same_quant
+from pipeline.ops.base import activation_range, need_int8, need_one_batch, need_same_quant
 from pipeline.ops.window import Window, output_size, window_of
 
 
@@ -18,6 +18,7 @@ def pool_of(node: Node, graph: Graph) -> tuple[Window, tuple[int, int]]:
     x, y = graph.input(node), graph.output(node)
     need_int8(node, graph, x, y)
     need_same_quant(node, graph, x, y)
+    need_one_batch(node, graph, x)
     kernel = (node.options["filter_height"], node.options["filter_width"])
     return window_of(node, x, y, kernel), activation_range(node, graph, y)
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.fixedpoint import quantize_multiplier, requantize
 from pipeline.graph import Graph, Node, Tensor, scales
-from pipeline.ops.base import Int8s, activation_range, clamp8, need_constant, need_int8
+from pipeline.ops.base import Int8s, activation_range, clamp8, need_constant, need_int8, need_one_batch
 from pipeline.problem import Problem
 
 
@@ -43,6 +43,8 @@ def weighted(node: Node, graph: Graph, channels: int, slots: tuple[int, int] = (
     """Input and optional bias in `slots`, weights in slot 1, checked, with the multipliers of the rescale."""
     x, y = graph.input(node, slots[0]), graph.output(node)
     need_int8(node, graph, x, y)
+    if node.op != "FULLY_CONNECTED":
+        need_one_batch(node, graph, x)
     w = symmetric(node, graph, 1)
     reals = [x.scale * float(scale) / y.scale for scale in scales(w)]
     if len(reals) not in (1, channels):

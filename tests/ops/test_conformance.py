@@ -70,7 +70,11 @@ def assert_equal(op: str, engine: str, cases: list[Case], got: list[NDArray[np.i
 def test_python_oracle_equals_tflite_and_tflite_micro(op: str) -> None:
     cases = cases_of(op, windows=8)
     assert len(cases) >= 3
-    assert_equal(op, "TFLite Micro", cases, [micro_answers(case) for case in cases])
+    if hasattr(known_ops()[op], "micro_lacks"):  # why, in words: then tflite-runtime is the truth
+        with pytest.raises(RuntimeError, match="TFLM failed to allocate tensors"):
+            micro_answers(cases[0])
+    else:
+        assert_equal(op, "TFLite Micro", cases, [micro_answers(case) for case in cases])
     cases = [case for case in cases if not case.kept]
     if hasattr(known_ops()[op], "tflite_differs"):  # why, in words: TFLite Micro wins, and the words must be true
         with pytest.raises((AssertionError, Problem)):

@@ -105,6 +105,40 @@ REFUSALS: dict[str, tuple[Graph, str]] = {
         with_tensor(first("SUB"), first("SUB").outputs[0], quant=Quant((1e-9,), (0,))),
         "is too small beside its inputs'",
     ),
+    "a convolution of a batch": (with_tensor(first("CONV_2D"), 0, shape=(2, 1, 7, 4)), "works on a batch of 2"),
+    "a pool of a batch": (with_tensor(first("MAX_POOL_2D"), 0, shape=(3, 4, 4, 1)), "works on a batch of 3"),
+    "a blow-up whose steps lead outside": (
+        cases.one_node(
+            "RESIZE_BILINEAR",
+            [cases.activation(RNG, (1, 1, 1, 1), "x", *SAME), cases.constant("size", (600, 1))],
+            cases.activation(RNG, (1, 600, 1, 1), "y", *SAME),
+            "ResizeBilinearOptions",
+            align_corners=False,
+            half_pixel_centers=False,
+        ),
+        "where its steps of 1/1024 lead out of the input",
+    ),
+    "blocks with padding": (
+        cases.one_node(
+            "SPACE_TO_BATCH_ND",
+            [
+                cases.activation(RNG, (1, 3, 1), "x", *SAME),
+                cases.constant("block", (2,)),
+                cases.constant("paddings", ((1, 0),)),
+            ],
+            cases.activation(RNG, (2, 2, 1), "y", *SAME),
+            "SpaceToBatchNDOptions",
+        ),
+        "pads by (1, 0, 0, 0), with whatever TFLite Micro finds in its memory",
+    ),
+    "blocks that do not fill": (
+        with_tensor(first("SPACE_TO_BATCH_ND"), 1, data=np.array([3], np.int32)),
+        "do not fill [2, 4, 3]",
+    ),
+    "places outside": (
+        with_tensor(first("GATHER_ND"), 1, data=np.full((5, 2), 9, np.int32)),
+        "picks slices outside the [1, 6] there are",
+    ),
     "a quotient finer than its inputs": (
         with_tensor(first("DIV"), 2, quant=Quant((1e-9,), (0,))),
         "is too small for a quotient of its inputs",

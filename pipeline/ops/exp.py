@@ -1,0 +1,75 @@
+"""EXP and GELU: Keras exponential and gelu, as tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.graph import Graph, Node
+from pipeline.ops import cases
+from pipeline.ops.base import Unary, float_table, need_int8, op
+
+WHY = "it has the operator in float only, or not at all"
+
+
+@op("EXP")
+@dataclass(frozen=True)
+class Exp(Unary):
+    """exp(x)."""
+
+    micro_lacks = WHY
+
+    @classmethod
+    def from_node(cls, node: Node, graph: Graph) -> Exp:
+        """Any int8 scales."""
+        x, y = graph.input(node), graph.output(node)
+        need_int8(node, graph, x, y)
+        return cls(x.count, float_table(x, y, np.exp))
+
+    @classmethod
+    def cases(cls, rng: np.random.Generator) -> Iterator[Graph]:
+        """All 256 values at several scales."""
+        for scale in (0.004, 0.01, 0.03, 0.06):
+            x = cases.activation(rng, (1, 256), "input", scale)
+            largest = math.exp(scale * (127 - x.zero_point))
+            yield cases.one_node("EXP", [x], cases.activation(rng, (1, 256), "output", largest / 200), "ExpOptions")
+
+
+@op("GELU")
+@dataclass(frozen=True)
+class Gelu(Unary):
+    """x times the normal distribution's integral up to x, or its approximation by tanh."""
+
+    micro_lacks = WHY
+
+    @classmethod
+    def from_node(cls, node: Node, graph: Graph) -> Gelu:
+        """Any int8 scales."""
+        x, y = graph.input(node), graph.output(node)
+        need_int8(node, graph, x, y)
+        approximate = node.options.get("approximate", False)
+        return cls(x.count, float_table(x, y, _approximate if approximate else _exact))
+
+    @classmethod
+    def cases(cls, rng: np.random.Generator) -> Iterator[Graph]:
+        """All 256 values at several scales, both forms."""
+        for scale in (0.005, 0.02, 0.05):
+            for approximate in (False, True):
+                x = cases.activation(rng, (1, 256), "input", scale)
+                y = cases.activation(rng, (1, 256), "output", scale * 0.8)
+                yield cases.one_node("GELU", [x], y, "GeluOptions", approximate=approximate)
+
+
+Reals = NDArray[np.float64]
+
+
+def _exact(x: Reals) -> Reals:
+    return np.array([value * 0.5 * math.erfc(-value * math.sqrt(0.5)) for value in x])
+
+
+def _approximate(x: Reals) -> Reals:
+    return np.asarray(0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))))
