@@ -66,10 +66,15 @@ def _read_model(model: Any, content: bytes, where: Path | str) -> Graph:
 
 
 def _check_indices(graph: Graph) -> None:
-    """Every index of a tensor is one of the graph's."""
+    """Every index of a tensor is one of the graph's, and nothing is made twice."""
     for node in graph.nodes:
         if not all(-1 <= i < len(graph.tensors) for i in node.inputs + node.outputs):
             raise IndexError(f"{graph.label(node)} names a tensor that is not there")
+    made = {i for i, tensor in enumerate(graph.tensors) if tensor.data is not None}
+    for tensor in (*graph.inputs, *(i for node in graph.nodes for i in node.outputs)):
+        if tensor in made:
+            raise IndexError(f"tensor {tensor} is made twice")
+        made.add(tensor)
     if not all(0 <= i < len(graph.tensors) for i in graph.inputs + graph.outputs):
         raise IndexError("the model's inputs or outputs name a tensor that is not there")
 
@@ -93,10 +98,13 @@ def _ints(array: Any) -> tuple[int, ...]:
 
 
 def _read_tensor(model: Any, tensor: Any) -> Tensor:
-    dtype = DTYPES.get(_names(tflite.TensorType)[tensor.Type()], "unsupported")
+    kind = _names(tflite.TensorType)[tensor.Type()]
+    dtype = DTYPES.get(kind, kind.lower())
     shape = _ints(tensor.ShapeAsNumpy())
     raw = model.Buffers(tensor.Buffer()).DataAsNumpy()
-    data = None if isinstance(raw, int) or raw.size == 0 else np.frombuffer(raw.tobytes(), dtype).reshape(shape)
+    data = None if isinstance(raw, int) or raw.size == 0 else np.frombuffer(raw.tobytes(), np.uint8)
+    if data is not None and dtype in DTYPES.values():
+        data = data.view(dtype).reshape(shape)
     name, quant = (tensor.Name() or b"").decode(), _read_quant(tensor.Quantization())
     return Tensor(name, shape, dtype, quant, data, bool(tensor.IsVariable()))
 

@@ -13,28 +13,47 @@ from pipeline import edges
 from pipeline.evaluate import evaluate
 from pipeline.flatbuffer import read
 from pipeline.graph import Graph, Node, Tensor
-from pipeline.ops.base import Op, known_ops
+from pipeline.ops.base import SHORT, Op, known_ops, parts, short_sizes
+from pipeline.passes import shapes_known, without_dead
 from pipeline.problem import Problem, raise_all
+
+LARGEST = 32 << 20  # values of a tensor: more than the memory of any board
 
 
 def import_model(content: bytes, where: Path | str) -> Graph:
-    """The checked Graph of a .tflite: inputs and outputs of integers, operators that have a kernel."""
-    graph = peel_edges(read(content, where))
-    raise_all([*edges.problems(graph, where), *_unknown_ops(graph, where)])
+    """The checked Graph of a .tflite: inputs and outputs of integers, operators that have a kernel, a size for a board.
+
+    A model with anything else is refused with all that is wrong with it.
+    """
+    try:
+        graph = without_dead(shapes_known(peel_edges(read(content, where))))
+    except DAMAGE as error:
+        raise _damaged(where, error) from error
+    checks = (edges.problems, _too_large, _unknown_ops, _floats)
+    found = [problem for check in checks for problem in check(graph, where)]
+    if found:
+        known = [node for node in graph.nodes if node.op in known_ops() and not _is_float(graph, node)]
+        raise_all([*found, *_made(replace(graph, nodes=tuple(known)), where)[1]])
     return graph
 
 
 def operators(graph: Graph, where: Path | str) -> tuple[Op, ...]:
     """One Op per node, proven to fit together; all the problems of all the nodes at once."""
+    made, problems = _made(graph, where)
+    raise_all(problems)
+    _prove(graph, made, where)
+    return made
+
+
+def _made(graph: Graph, where: Path | str) -> tuple[tuple[Op, ...], list[Problem]]:
+    """The Ops of the nodes, and what is wrong with those that have none."""
     made, problems = [], []
     for node in graph.nodes:
         try:
             made.append(_operator(node, graph))
         except Problem as problem:
             problems.append(Problem(f"{where}: {problem.where}", problem.what, problem.hint))
-    raise_all(problems)
-    _prove(graph, tuple(made), where)
-    return tuple(made)
+    return tuple(made), problems
 
 
 DAMAGE = (
@@ -50,24 +69,34 @@ DAMAGE = (
 
 def _operator(node: Node, graph: Graph) -> Op:
     try:
-        return known_ops()[node.op].from_node(node, graph)
+        made = known_ops()[node.op].from_node(node, graph)
+        sizes = [size for part in parts(node, graph, made) for size in short_sizes(part.call.fields)]
     except DAMAGE as error:
         what = f"has options or shapes that do not belong together ({type(error).__name__}: {error})"
         raise Problem(graph.label(node), what, "the file is damaged: convert it again") from error
+    if max(sizes, default=0) > SHORT:
+        what = f"has a size of {max(sizes)}, and its kernel counts to {SHORT}"
+        raise Problem(graph.label(node), what, "make the window shorter or the layer smaller")
+    return made
 
 
 def _prove(graph: Graph, ops: tuple[Op, ...], where: Path | str) -> None:
     """Run one window of zeros: every operator must make the shape that the file declares, for the C trusts it."""
     try:
-        values = evaluate(graph, ops, np.zeros(edges.size(graph.edge("input")), np.int8))
+        with np.errstate(divide="raise"):
+            values = evaluate(graph, ops, np.zeros(edges.size(graph.edge("input")), np.int8))
         wrong = [i for i, value in values.items() if (value.shape, str(value.dtype)) != _declares(graph.tensors[i])]
         missing = [i for i in graph.outputs if i not in values]
     except DAMAGE as error:
-        raise Problem(where, f"has shapes that do not belong together ({type(error).__name__}: {error})",
-                      "the file is damaged: convert it again") from error  # fmt: skip
+        raise _damaged(where, error) from error
     again = "the file is damaged: convert it again"
     raise_all([Problem(where, _declared(graph.tensors[i], values[i]), again) for i in wrong])
     raise_all([Problem(where, f"nothing makes its output {graph.tensors[i].name}", again) for i in missing])
+
+
+def _damaged(where: Path | str, error: Exception) -> Problem:
+    what = f"has shapes that do not belong together ({type(error).__name__}: {error})"
+    return Problem(where, what, "the file is damaged: convert it again")
 
 
 def _declares(tensor: Tensor) -> tuple[tuple[int, ...], str]:
@@ -82,10 +111,11 @@ def _declared(tensor: Tensor, made: NDArray[Any]) -> str:
 
 def peel_edges(graph: Graph) -> Graph:
     """Take a QUANTIZE off float inputs and a DEQUANTIZE off float outputs: the device speaks int8."""
-    float_inputs = [i for i in graph.inputs if graph.tensors[i].dtype == "float32"]
-    float_outputs = [i for i in graph.outputs if graph.tensors[i].dtype == "float32"]
-    at_input = {n.inputs[0]: n for n in graph.nodes if n.op == "QUANTIZE" and n.inputs[0] in float_inputs}
-    at_output = {n.outputs[0]: n for n in graph.nodes if n.op == "DEQUANTIZE" and n.outputs[0] in float_outputs}
+    float_inputs = {i for i in graph.inputs if graph.tensors[i].dtype == "float32"}
+    float_outputs = {i for i in graph.outputs if graph.tensors[i].dtype == "float32"}
+    whole = [node for node in graph.nodes if node.inputs and node.outputs]
+    at_input = {n.inputs[0]: n for n in whole if n.op == "QUANTIZE" and n.inputs[0] in float_inputs}
+    at_output = {n.outputs[0]: n for n in whole if n.op == "DEQUANTIZE" and n.outputs[0] in float_outputs}
     peeled = {node.index for node in (*at_input.values(), *at_output.values())}
     return replace(
         graph,
@@ -93,6 +123,29 @@ def peel_edges(graph: Graph) -> Graph:
         inputs=tuple(at_input[i].outputs[0] if i in at_input else i for i in graph.inputs),
         outputs=tuple(at_output[i].inputs[0] if i in at_output else i for i in graph.outputs),
     )
+
+
+def _too_large(graph: Graph, where: Path | str) -> list[Problem]:
+    """Tensors that no board could hold, all in one Problem."""
+    large = [f"{t.name} {list(t.shape)}" for t in graph.tensors if min(t.shape, default=1) < 0 or t.count > LARGEST]
+    if not large:
+        return []
+    what = f"is too large: {LARGEST >> 20} MB and more take {', '.join(large)}"
+    return [Problem(where, what, "make the window shorter or the layers smaller")]
+
+
+def _is_float(graph: Graph, node: Node) -> bool:
+    return any(graph.tensors[i].dtype.startswith("float") for i in (*node.inputs, *node.outputs) if i >= 0)
+
+
+def _floats(graph: Graph, where: Path | str) -> list[Problem]:
+    """All operators on floats in one Problem."""
+    floats = [graph.label(node) for node in graph.nodes if _is_float(graph, node)]
+    if not floats:
+        return []
+    count = "1 operator computes" if len(floats) == 1 else f"{len(floats)} operators compute"
+    hint = "quantize all of it to integers: python -m pipeline.quantize"
+    return [Problem(where, f"{count} with floats: {', '.join(floats)}", hint)]
 
 
 def _unknown_ops(graph: Graph, where: Path | str) -> list[Problem]:

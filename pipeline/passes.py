@@ -43,13 +43,25 @@ def without_dead(graph: Graph) -> Graph:
     return replace(graph, nodes=tuple(reversed(kept)))
 
 
+def shapes_known(graph: Graph) -> Graph:
+    """Every RESHAPE takes the shape that its output declares: what works it out is dead."""
+    tensors, changed = list(graph.tensors), {}
+    for node in graph.nodes:
+        shape = graph.tensor(node, 1)
+        if node.op == "RESHAPE" and shape is not None and shape.data is None:
+            known = np.array(graph.output(node).shape, np.int32)
+            tensors.append(Tensor(f"{graph.output(node).name}_shape", known.shape, "int32", None, known))
+            changed[node.index] = replace(node, inputs=(node.inputs[0], len(tensors) - 1))
+    return _changed(replace(graph, tensors=tuple(tensors)), changed)
+
+
 def constants_folded(graph: Graph) -> Graph:
     """An operator on constants alone is evaluated by its own oracle, here and now; not one with a state."""
     tensors, kept = list(graph.tensors), []
     for node in graph.nodes:
         now = replace(graph, tensors=tuple(tensors))
         operands = [tensors[i] for i in activations(node, graph)]
-        constant = operands and all(tensor.data is not None and not tensor.is_variable for tensor in operands)
+        constant = all(tensor.data is not None and not tensor.is_variable for tensor in operands)
         if not constant or set(node.outputs) & set(graph.outputs) or _has_state(node, now):
             kept.append(node)
             continue

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import metrics, reference
+from pipeline import edges, metrics, reference
 from pipeline.files import build_dir, model_id, write_arrays, write_bytes, write_json
 from pipeline.flatbuffer import read, write
 from pipeline.graph import Graph, Tensor
 from pipeline.importer import peel_edges
+from pipeline.passes import shapes_known, without_dead
 from pipeline.problem import Problem, run
 from pipeline.spec import Limits, ReadySource, load_ready
 
@@ -28,37 +30,38 @@ Facts = dict[str, Any]
 
 def int8_model(content: bytes, where: Path | str) -> bytes:
     """The flatbuffer without QUANTIZE and DEQUANTIZE at its edges and without arithmetic on shapes that are known."""
-    graph = _without_unused(_known_shapes(peel_edges(read(content, where))))
+    graph = without_dead(shapes_known(peel_edges(read(content, where))))
     return content if graph.nodes == read(content, where).nodes else write(graph)
 
 
-def _known_shapes(graph: Graph) -> Graph:
-    """Every RESHAPE takes the shape that its output declares."""
-    tensors, nodes = list(graph.tensors), []
-    for node in graph.nodes:
-        shape = graph.tensor(node, 1)
-        if node.op == "RESHAPE" and shape is not None and shape.data is None:
-            known = np.array(graph.output(node).shape, np.int32)
-            tensors.append(Tensor(f"{graph.output(node).name}_shape", known.shape, "int32", None, known))
-            node = replace(node, inputs=(node.inputs[0], len(tensors) - 1))
-        nodes.append(node)
-    return replace(graph, tensors=tuple(tensors), nodes=tuple(nodes))
+def given(source: ReadySource, tensors: Sequence[Tensor], windows: Any) -> NDArray[np.int8]:
+    """windows() of the model's file, an array or one for each input, as windows int8 [n, *shape] (see edges.py)."""
+    arrays = [windows] if isinstance(windows, np.ndarray) else list(windows)
+    said = [f"{array.dtype} {array.shape[1:]}" for array in arrays]
+    takes = [f"{tensor.dtype} {edges.without_batch(tensor)}" for tensor in tensors]
+    if said != takes or len({len(array) for array in arrays}) != 1 or not len(arrays[0]):
+        what = f"windows() gives {', '.join(said)}, the model takes {', '.join(takes)}"
+        raise Problem(source.path, what, "give windows as the model takes them, as many for each of its inputs")
+    return np.stack([edges.join(tensors, each) for each in zip(*arrays, strict=True)])
 
 
-def _without_unused(graph: Graph) -> Graph:
-    """Nodes whose outputs nobody reads are gone; so are those that only they read."""
-    nodes: list[Any] = []
-    needed = set(graph.outputs)
-    for node in reversed(graph.nodes):
-        if needed & set(node.outputs):
-            nodes.insert(0, node)
-            needed.update(node.inputs)
-    return replace(graph, nodes=tuple(replace(node, index=i) for i, node in enumerate(nodes)))
+def _edges(source: ReadySource, graph: Graph) -> Facts:
+    """What quantize.json says of the inputs and outputs."""
+    if not 0 <= source.spec.output < len(graph.outputs):
+        what = f"judges output {source.spec.output}, the model has {len(graph.outputs)}"
+        raise Problem(source.path, what, "READY's output counts from 0")
+    first, last = edges.facts(graph.edge("input")), edges.facts(graph.edge("output"), source.spec.output)
+    if source.spec.task == "classification" and graph.edge("output")[source.spec.output].count == 1:
+        last["classes"] = len(source.spec.labels)
+    return {"input": first, "output": last}
 
 
-def drawn(source: ReadySource, shape: tuple[int, ...]) -> NDArray[np.int8]:
-    """Seeded random windows int8 [n, *shape]: every second is uniform, the others wander, as signals do."""
-    rng = np.random.default_rng(source.spec.seed)
+def drawn(source: ReadySource, tensors: Sequence[Tensor]) -> NDArray[np.int8]:
+    """Seeded random windows int8 [n, *shape]: every second is uniform, the others wander, as signals do; of several
+    inputs, and those of another type, all are uniform."""
+    rng, shape = np.random.default_rng(source.spec.seed), edges.shape(tensors)
+    if not edges.is_plain(tensors):
+        return np.stack([edges.drawn(tensors, rng) for _ in range(source.spec.windows)])
     uniform = rng.integers(-128, 128, (source.spec.windows, *shape))
     steps = rng.normal(0, 12, (source.spec.windows, int(np.prod(shape)))).cumsum(axis=1).reshape(uniform.shape)
     walks = np.abs((steps + rng.integers(-128, 128)) % 510 - 255) - 128  # reflected at both ends
@@ -71,16 +74,10 @@ def make(name: str) -> Facts:
     source, folder = load_ready(name), build_dir(name)
     content = int8_model(source.flatbuffer(), f"models/{name}")
     graph = read(content, f"models/{name}")
-    edges = {"input": graph.tensors[graph.inputs[0]], "output": graph.tensors[graph.outputs[0]]}
     found = source.windows() if source.windows else None
-    inputs = found[0] if found else drawn(source, edges["input"].shape[1:])
-    if inputs.dtype != np.int8 or inputs.shape[1:] != edges["input"].shape[1:] or not len(inputs):
-        what = f"windows() gives {inputs.dtype} {inputs.shape[1:]}, the model takes int8 {edges['input'].shape[1:]}"
-        raise Problem(source.path, what, "give int8 windows as the model takes them")
+    inputs = given(source, graph.edge("input"), found[0]) if found else drawn(source, graph.edge("input"))
     outputs, engine = reference.outputs(content, inputs, f"{name}: int8 reference", f"build/{name}/model.tflite")
-    quants = {
-        edge: {"scale": t.scale, "zero_point": t.zero_point, "shape": list(t.shape[1:])} for edge, t in edges.items()
-    }
+    quants = _edges(source, graph)
     task, labels = _judged(source, quants, inputs, outputs, found[1] if found else None)
     reals = [metrics.dequantize(outputs, quants["output"]), metrics.dequantize(inputs, quants["input"])]
     int8 = metrics.score(task, reals[0], labels, reals[1])
@@ -110,7 +107,7 @@ def _judged(
     """The task, and a label for each window: without data, what the reference says of it."""
     task: Facts = {"kind": source.spec.task, "labels": list(source.spec.labels)}
     if source.spec.task == "classification":
-        guessed = outputs.reshape(len(outputs), -1).argmax(axis=1)
+        guessed = metrics.dequantize(outputs, quants["output"]).reshape(len(outputs), -1).argmax(axis=1)
     else:
         real = (metrics.dequantize(outputs, quants["output"]), metrics.dequantize(inputs, quants["input"]))
         scores = metrics.anomaly_scores(*real)

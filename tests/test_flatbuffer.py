@@ -107,6 +107,7 @@ def test_refuses_a_float_model_and_says_how_to_quantize() -> None:
     assert [problem.what for problem in caught.value.problems] == [
         "its input x is float32, not int8, int16, int32 or bool",
         "its output y is float32, not int8, int16, int32 or bool",
+        "1 operator computes with floats: #0 RELU",
     ]
     assert "pipeline.quantize" in caught.value.problems[0].hint
 
