@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import built, facts, files, gates, journal, layers, ports, sample, speed, transport, verdict
+from pipeline import built, facts, files, gates, journal, layers, metrics, ports, sample, speed, transport, verdict
 from pipeline.board import Board, load_board
 from pipeline.built import Built
 from pipeline.device import Device
@@ -148,15 +148,14 @@ def begin(ask: Ask, info: Info, model: Built, book: Journal) -> Outcome:
 def stream(device: Device, info: Info, model: Built, outcome: Outcome, book: Journal) -> None:
     """Run the windows not answered yet; whatever ends the run, `outcome` holds what was and what the line did."""
     began, todo = time.monotonic(), np.flatnonzero(~outcome.answered)
-    labels = model.reference["labels"]
-    judge_early(outcome, labels, np.flatnonzero(outcome.answered))
+    judge_early(outcome, model, np.flatnonzero(outcome.answered))
     try:
         with progress(f"{model.name} on {model.board.name}", len(todo)) as advance:
             for answer in device.run(supply(model, outcome, todo)):
                 index = int(todo[answer.index])
                 book.note(index, answer.ticks, answer.output)
                 outcome.take(index, answer.ticks, answer.output)
-                judge_early(outcome, labels, [index])
+                judge_early(outcome, model, [index])
                 advance()
         device.confirm(info)
     finally:
@@ -176,11 +175,12 @@ def supply(model: Built, outcome: Outcome, todo: NDArray[np.int64]) -> Iterator[
         yield model.reference["inputs"][index].tobytes()
 
 
-def judge_early(outcome: Outcome, labels: NDArray[np.int64], indices: Iterable[int]) -> None:
+def judge_early(outcome: Outcome, model: Built, indices: Iterable[int]) -> None:
     """Let the sequential test, if there is one, see the answers to these windows."""
     for index in indices if outcome.sure else ():
         assert outcome.sure
-        outcome.sure.take(bool(outcome.outputs[index].argmax() == labels[outcome.asked[index]]))
+        real = metrics.dequantize(outcome.outputs[index : index + 1], model.quantize["output"])
+        outcome.sure.take(bool(real.argmax() == model.reference["labels"][outcome.asked[index]]))
 
 
 def show_layers(ask: Ask, device: Device, info: Info, model: Built, outcome: Outcome, emulated: bool) -> Facts | None:

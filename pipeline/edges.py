@@ -35,14 +35,16 @@ def size(tensors: Sequence[Tensor]) -> int:
 
 def shape(tensors: Sequence[Tensor]) -> tuple[int, ...]:
     """How arrays of windows or answers are shaped: a single int8 tensor as it is, without its batch, others [bytes]."""
-    return _without_batch(tensors[0]) if _plain(tensors) else (size(tensors),)
+    return without_batch(tensors[0]) if is_plain(tensors) else (size(tensors),)
 
 
-def _without_batch(tensor: Tensor) -> tuple[int, ...]:
+def without_batch(tensor: Tensor) -> tuple[int, ...]:
+    """The shape of one window."""
     return tensor.shape[1:] if tensor.shape[:1] == (1,) else tensor.shape
 
 
-def _plain(tensors: Sequence[Tensor]) -> bool:
+def is_plain(tensors: Sequence[Tensor]) -> bool:
+    """One int8 tensor, whose windows keep its shape."""
     return len(tensors) == 1 and tensors[0].dtype == "int8"
 
 
@@ -67,10 +69,10 @@ def facts(tensors: Sequence[Tensor], judged: int = 0) -> dict[str, Any]:
     """Scale, zero point and shape of a window or an answer; of several tensors, or of another type than int8, those of
     the `judged` one, and the place, type, shape and quantization of each."""
     one = {**_quant(tensors[judged]), "shape": list(shape(tensors))}
-    if _plain(tensors):
+    if is_plain(tensors):
         return one
     parts = [
-        {"name": tensor.name, "at": at, "dtype": tensor.dtype, "shape": list(_without_batch(tensor)), **_quant(tensor)}
+        {"name": tensor.name, "at": at, "dtype": tensor.dtype, "shape": list(without_batch(tensor)), **_quant(tensor)}
         for tensor, at in zip(tensors, offsets(tensors), strict=True)
     ]
     return {**one, "parts": parts, "judged": judged}

@@ -165,7 +165,7 @@ class Bench:
             member.mine.append(place)
             if self._book:
                 self._book.note(place, answer.ticks, answer.output)
-            bench.judge_early(member.outcome, self._model.reference["labels"], [place])
+            bench.judge_early(member.outcome, self._model, [place])
             self._advance()
         if member.outcome.sure and member.outcome.sure.decided:
             member.work.stop()

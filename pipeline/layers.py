@@ -148,14 +148,19 @@ def difference(device: Device, window: bytes, operators: list[Facts], number: in
     facts = operators[number]
     got = tensor(device, window, number, number)
     wanted = expected[f"t{facts['output']}"]
-    apart = np.abs(np.frombuffer(got, np.int8).astype(np.int16) - wanted.reshape(-1).astype(np.int16))
-    inputs = [tensor(device, window, maker, number - 1) for maker in facts["makers"]]
+    values = np.frombuffer(got, wanted.dtype).astype(np.int64)
+    apart = np.abs(values - wanted.reshape(-1).astype(np.int64))
+    starts = facts.get("starts", [0] * len(facts["inputs"]))  # in the window, of a model with several inputs
+    inputs = [
+        tensor(device, window, maker, number - 1)[start : start + expected[f"t{i}"].nbytes]
+        for i, maker, start in zip(facts["inputs"], facts["makers"], starts, strict=True)
+    ]
     wrong = [i for i, content in zip(facts["inputs"], inputs, strict=True) if content != expected[f"t{i}"].tobytes()]
     at = int(np.argmax(apart > 0))
     return {
         **{key: facts.get(key) for key in ("index", "op", "name", "kernel", "output")},
-        "bytes": int((apart > 0).sum()), "of": len(got), "largest": int(apart.max()), "at": at,
-        "got_value": int(np.frombuffer(got, np.int8)[at]), "expected_value": int(wanted.reshape(-1)[at]),
+        "bytes": int((apart > 0).sum()), "of": len(apart), "largest": int(apart.max()), "at": at,
+        "got_value": int(values[at]), "expected_value": int(wanted.reshape(-1)[at]),
         "wrong_inputs": len(wrong), "got": got, "inputs": inputs,
     }  # fmt: skip
 

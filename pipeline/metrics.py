@@ -16,11 +16,20 @@ CALIBRATION_PERCENTILE = 99.0
 
 def dequantize(values: NDArray[np.int8], quantization: Mapping[str, Any]) -> NDArray[np.float32]:
     """Real numbers of int8 values: scale * (q - zero_point) (TFLite quantization specification); of windows or answers
-    with several parts [n, bytes], those of the judged one."""
+    with several parts [n, bytes], those of the judged one. A class that the model itself decides on is its one-hot
+    vector [n, classes]."""
     if "parts" in quantization:
         values = _part(values, quantization["parts"][quantization["judged"]])
+    if "classes" in quantization:
+        return np.eye(quantization["classes"], dtype=np.float32)[_decided(values, quantization)]
     shifted = values.astype(np.float32) - np.float32(quantization["zero_point"])
     return np.asarray(np.float32(quantization["scale"]) * shifted, np.float32)
+
+
+def _decided(values: NDArray[Any], quantization: Mapping[str, Any]) -> NDArray[np.int64]:
+    """The class [n] that a single output names: an index, or the probability of the second."""
+    real = (values.reshape(len(values)).astype(np.float64) - quantization["zero_point"]) * quantization["scale"]
+    return np.asarray(np.clip(np.rint(real), 0, quantization["classes"] - 1), np.int64)
 
 
 def quantize(values: Real, quantization: Mapping[str, Any]) -> NDArray[np.int8]:

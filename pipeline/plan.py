@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.buffers import Layout, Use, lay_out
 from pipeline.cores import PORTABLE, Core
 from pipeline.ctext import edge_json
 from pipeline.graph import Graph, Node, Tensor
-from pipeline.ops.base import Call, Op, Part, activations, parts
+from pipeline.ops.base import Call, Op, Part, activations, load, parts
 
 
 @dataclass(frozen=True)
@@ -110,10 +109,8 @@ def _steps(graph: Graph, ops: Sequence[Op], alias: Mapping[int, int], core: Core
         for tensor in dict.fromkeys(inputs):
             values = graph.tensors[tensor].data
             if values is not None and all(step.output != tensor for step in steps):
-                load = Call("nn_load_s8", "nn_load_t", {"count": values.nbytes, "values": _as_bytes(values)})
-                steps.append(
-                    Step(len(steps), "LOAD", _unique(f"{name}_operand", names), title, load, (), tensor, (), 0)
-                )
+                loaded = _unique(f"{name}_operand", names)
+                steps.append(Step(len(steps), "LOAD", loaded, title, load(values), (), tensor, (), 0))
         for part in _parts(graph, node, op, alias, core):
             operands, output = tuple(inputs[slot] for slot in part.slots), node.outputs[part.output]
             in_place = tuple(inputs[slot] for slot in (*op.in_place, *part.call.in_place))
@@ -122,11 +119,6 @@ def _steps(graph: Graph, ops: Sequence[Op], alias: Mapping[int, int], core: Core
             )
             macs = 0  # they are the node's, not each call's
     return tuple(steps)
-
-
-def _as_bytes(values: NDArray[Any]) -> NDArray[np.int8]:
-    """int8 of the same shape, or little-endian bytes [n] of another type."""
-    return values if values.dtype == np.int8 else np.frombuffer(values.tobytes(), np.int8)
 
 
 LAYER_OPS = ("Conv2D", "Conv1D", "depthwise", "MatMul")  # what TensorFlow calls the op inside a layer with weights

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -158,17 +158,19 @@ class Ready:
     provenance: Provenance
     windows: int = 100
     seed: int = 1
+    output: int = 0  # which of several is judged
 
 
 @dataclass(frozen=True)
 class ReadySource:
-    """A loaded models/<name>/model.py with READY: `windows` gives int8 windows [n, *shape] and their labels [n]."""
+    """A loaded models/<name>/model.py with READY: `windows` gives int8 windows [n, *shape] and their labels [n]; for
+    several inputs, or other types, an array [n, *shape] for each, as the model takes it."""
 
     name: str
     path: Path
     spec: Ready
     flatbuffer: Callable[[], bytes]
-    windows: Callable[[], tuple[NDArray[np.int8], NDArray[np.int64]]] | None = None
+    windows: Callable[[], tuple[NDArray[Any] | Sequence[NDArray[Any]], NDArray[np.int64]]] | None = None
 
 
 PIECES = {

@@ -5,9 +5,10 @@
 #include "nn.h"
 
 typedef struct {
-    int16_t outer, length, inner; /* the input is [outer][length][inner] bytes */
-    int32_t count;                /* the output is [outer][count][inner] */
-    NN_ROM int16_t *index;        /* [count], each in [0, length) */
+    int16_t outer, length;
+    int32_t inner;         /* the input is [outer][length][inner] bytes */
+    int32_t count;         /* the output is [outer][count][inner] */
+    NN_ROM int16_t *index; /* [count], each in [0, length) */
 } nn_take_t;
 
 static void nn_take_s8(NN_ROM nn_take_t *p, const void *input, void *output)
@@ -17,12 +18,12 @@ static void nn_take_s8(NN_ROM nn_take_t *p, const void *input, void *output)
 
     for (int32_t outer = 0; outer < p->outer; outer++) {
         for (int32_t i = 0; i < p->count; i++) {
-            const int8_t *slice = from + (int32_t)p->index[i] * p->inner;
+            const int8_t *slice = from + p->index[i] * p->inner;
             for (int32_t j = 0; j < p->inner; j++) {
                 *to++ = slice[j];
             }
         }
-        from += (int32_t)p->length * p->inner;
+        from += p->length * p->inner;
     }
 }
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 import pipeline.ops
 from pipeline.cores import PORTABLE, Core
+from pipeline.edges import DTYPES
 from pipeline.fixedpoint import round_half_away
 from pipeline.graph import Graph, Node, Tensor
 from pipeline.problem import Problem
@@ -196,6 +197,16 @@ def need_same_quant(node: Node, graph: Graph, a: Tensor, b: Tensor) -> None:
         raise Problem(graph.label(node), f"{a.name} and {b.name} are quantized differently, which it does not rescale")
 
 
+def need_alike(node: Node, graph: Graph, *tensors: Tensor, any_scale: bool = False) -> None:
+    """All are of one type that activations have, and quantized alike where they are 8 or 16 bits wide: bytes move."""
+    first = tensors[0]
+    for tensor in tensors[1:]:
+        if tensor.dtype != first.dtype or tensor.dtype not in DTYPES:
+            raise Problem(graph.label(node), f"makes {tensor.dtype} of {first.dtype}", f"it moves {', '.join(DTYPES)}")
+        if first.dtype in ("int8", "int16") and not any_scale:
+            need_same_quant(node, graph, first, tensor)
+
+
 def need_one_batch(node: Node, graph: Graph, x: Tensor) -> None:
     """The kernel walks over one image: the first axis is 1."""
     if x.shape[0] != 1:
@@ -247,6 +258,12 @@ def shape3(tensor: Tensor) -> tuple[int, int, int]:
 def table_call(count: int, table: Int8s) -> Call:
     """The call for a function of one value: `table` int8 [256], the answer to -128 first."""
     return Call("nn_table_s8", "nn_table_t", {"count": count, "table": table})
+
+
+def load(values: NDArray[Any]) -> Call:
+    """The call that brings a constant to RAM: int8 as they are, of other types the little-endian bytes [n]."""
+    content = values if values.dtype == np.int8 else np.frombuffer(values.tobytes(), np.int8)
+    return Call("nn_load_s8", "nn_load_t", {"count": values.nbytes, "values": content})
 
 
 ALL_INT8 = np.arange(-128, 128, dtype=np.int64)

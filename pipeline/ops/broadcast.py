@@ -12,7 +12,8 @@ import numpy as np
 from pipeline.fixedpoint import Ints, quantize_multiplier, requantize
 from pipeline.graph import Graph, Node, Tensor
 from pipeline.ops import cases
-from pipeline.ops.base import Int8s, need_int8
+from pipeline.ops.base import Int8s, need_alike, need_int8
+from pipeline.ops.moves import strides
 from pipeline.problem import Problem
 
 Shape = tuple[int, ...]
@@ -30,12 +31,12 @@ class Broadcast:
     def fields(self) -> Mapping[str, Any]:
         """The fields of nn_broadcast_t: an axis of length 1 that is broadcast has step 0; last axes along which both
         inputs go are one, for a row is done without a pause."""
-        shapes = [_four(shape) for shape in (self.output, self.a, self.b)]
+        shapes = [four(shape) for shape in (self.output, self.a, self.b)]
         for _ in range(3):
             if len({shape[-2:] for shape in shapes}) == 1 and math.prod(shapes[0][-2:]) <= LONGEST:
                 shapes = [(1, *shape[:-2], shape[-2] * shape[-1]) for shape in shapes]
         output, a, b = shapes
-        return {"shape": output, "a": _steps(a), "b": _steps(b)}
+        return {"shape": output, "a": steps(a), "b": steps(b)}
 
     @property
     def in_place(self) -> tuple[int, ...]:
@@ -43,19 +44,26 @@ class Broadcast:
         return tuple(slot for slot, shape in enumerate((self.a, self.b)) if math.prod(shape) == math.prod(self.output))
 
 
-def _steps(shape: Shape) -> Shape:
-    strides = [math.prod(shape[axis + 1 :]) for axis in range(4)]
-    return tuple(0 if shape[axis] == 1 else strides[axis] for axis in range(4))
-
-
-def _four(shape: Shape) -> Shape:
+def four(shape: Shape) -> Shape:
+    """The shape with ones in front."""
     return (1,) * (4 - len(shape)) + shape
+
+
+def steps(shape: Shape) -> Shape:
+    """How far one step along each of four axes moves; 0 where an axis of length 1 is read again and again."""
+    return tuple(0 if size == 1 else step for size, step in zip(four(shape), strides(four(shape)), strict=True))
 
 
 def broadcast_of(node: Node, graph: Graph) -> tuple[Broadcast, Tensor, Tensor, Tensor]:
     """The checked broadcast of a node of two int8 inputs, with its tensors a, b and output."""
+    need_int8(node, graph, graph.input(node, 0), graph.input(node, 1), graph.output(node))
+    return typed_broadcast(node, graph)
+
+
+def typed_broadcast(node: Node, graph: Graph) -> tuple[Broadcast, Tensor, Tensor, Tensor]:
+    """The same of two inputs of any one type."""
     a, b, y = graph.input(node, 0), graph.input(node, 1), graph.output(node)
-    need_int8(node, graph, a, b, y)
+    need_alike(node, graph, a, b, any_scale=True)
     if len(y.shape) > 4:
         raise Problem(graph.label(node), f"broadcasts to {len(y.shape)} axes", "reshape its inputs to at most 4")
     return Broadcast(a.shape, b.shape, y.shape), a, b, y

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
 from pipeline.graph import Graph, Node
 from pipeline.ops import cases
-from pipeline.ops.base import ALL, Int8s, Part, activation_range, need_int8, need_same_quant, op
+from pipeline.ops.base import ALL, Int8s, Part, activation_range, need_alike, op
 from pipeline.ops.moves import move, strides
 from pipeline.problem import Problem
 
@@ -22,6 +23,7 @@ class Concatenation:
     axis: int
     stacked: bool  # PACK: along a new axis
     moves: tuple[Part, ...] = field(compare=False)
+    types: ClassVar = {"CONCATENATION": ("int16", "int32", "bool"), "PACK": ("int16", "int32")}
     macs = 0
     in_place = ()
     slots = ALL
@@ -37,8 +39,7 @@ class Concatenation:
             )
         for slot in range(len(node.inputs)):
             x = graph.input(node, slot)
-            need_int8(node, graph, x, y)
-            need_same_quant(node, graph, x, y)
+            need_alike(node, graph, x, y)
             shape = (*x.shape[:axis], 1, *x.shape[axis:]) if stacked else x.shape
             target = (strides(y.shape), start * strides(y.shape)[axis])
             parts.append(Part(move(node, graph, shape, (strides(shape), 0), target), (slot,)))

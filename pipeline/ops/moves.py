@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.graph import Graph, Node
+from pipeline.graph import Graph, Node, Tensor
 from pipeline.ops.base import Call, Field, need_constant
 from pipeline.problem import Problem
 
@@ -21,9 +21,13 @@ def strides(shape: Sequence[int]) -> list[int]:
 
 def move(node: Node, graph: Graph, shape: Sequence[int], source: tuple[Sequence[int], int],
          target: tuple[Sequence[int], int]) -> Call:  # fmt: skip
-    """Move `shape` values; source and target are (step along each axis, place of the first value)."""
-    kept = [axis for axis, size in enumerate(shape) if size != 1]
-    merged = _merge([(shape[axis], source[0][axis], target[0][axis]) for axis in kept])
+    """Move `shape` values; source and target are (step along each axis, place of the first value).
+
+    The kernel counts in bytes, so those of a wider value are one more axis."""
+    width = graph.output(node).itemsize
+    axes = [(size, step[0] * width, step[1] * width)
+            for size, *step in zip(shape, source[0], target[0], strict=True)]  # fmt: skip
+    merged = _merge([axis for axis in [*axes, (width, 1, 1)] if axis[0] != 1])
     if len(merged) > AXES:
         raise Problem(
             graph.label(node), f"moves values along {len(merged)} axes", f"the kernel takes {AXES}: reshape first"
@@ -31,7 +35,7 @@ def move(node: Node, graph: Graph, shape: Sequence[int], source: tuple[Sequence[
     axes = [(1, 0, 0)] * (AXES - len(merged)) + merged
     sizes, steps_from, steps_to = (tuple(column) for column in zip(*axes, strict=True))
     return Call("nn_move_s8", "nn_move_t", {
-        "shape": sizes, "from": steps_from, "to": steps_to, "from_at": source[1], "to_at": target[1],
+        "shape": sizes, "from": steps_from, "to": steps_to, "from_at": source[1] * width, "to_at": target[1] * width,
     })  # fmt: skip
 
 
@@ -45,13 +49,15 @@ def _merge(axes: list[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
     return merged
 
 
-def fill(count: int, value: int) -> Call:
-    """Set `count` values."""
-    return Call("nn_fill_s8", "nn_fill_t", {"count": count, "value": value})
+def fill(tensor: Tensor, value: int) -> Call:
+    """Set every value of a tensor."""
+    if tensor.itemsize == 1:
+        return Call("nn_fill_s8", "nn_fill_t", {"count": tensor.count, "value": value})
+    return Call("nn_fill_wide", "nn_fill_wide_t", {"count": tensor.count, "width": tensor.itemsize, "value": value})
 
 
 def take(outer: int, length: int, inner: int, index: Sequence[int]) -> Call:
-    """Pick slices along the middle axis of [outer, length, inner]."""
+    """Pick slices along the middle axis of [outer, length, inner] bytes."""
     picked = np.array(index, np.int16)
     fields: dict[str, Field] = {"outer": outer, "length": length, "inner": inner, "count": len(picked), "index": picked}
     return Call("nn_take_s8", "nn_take_t", fields)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
 from pipeline.graph import Graph, Node, Tensor
 from pipeline.ops import cases
-from pipeline.ops.base import Int8s, Part, need_constant, need_int8, need_same_quant, op
+from pipeline.ops.base import Int8s, Part, need_alike, need_constant, op
+from pipeline.ops.keep import Keep
 from pipeline.ops.moves import constant_ints, fill, move, strides
 
 
@@ -22,26 +24,28 @@ class Pad:
     paddings: tuple[tuple[int, int], ...]
     value: int
     parts: tuple[Part, ...] = field(compare=False)
+    types: ClassVar = {"PAD": ("int16",), "PADV2": ("int16", "int32")}
     macs = 0
     in_place = ()
 
     @classmethod
-    def from_node(cls, node: Node, graph: Graph) -> Pad:
-        """PAD fills with the zero point, PADV2 with a constant of the same quantization."""
+    def from_node(cls, node: Node, graph: Graph) -> Pad | Keep:
+        """PAD fills with the zero point, PADV2 with a constant of the same quantization; streaming keeps rows there."""
         x, y = graph.input(node), graph.output(node)
-        need_int8(node, graph, x, y)
-        need_same_quant(node, graph, x, y)
+        need_alike(node, graph, x, y)
         flat = constant_ints(node, graph, 1, "paddings")
         paddings = tuple(zip(flat[::2], flat[1::2], strict=True))
-        value = y.zero_point
+        if node.options.get("keep"):
+            return Keep.from_pad(node, graph, paddings)
+        value = y.zero_point if y.quant else 0
         if node.op == "PADV2":
             filler = need_constant(node, graph, 2, "values")
-            need_same_quant(node, graph, filler, y)
+            need_alike(node, graph, filler, y)
             value = constant_ints(node, graph, 2, "values")[0]
         steps = strides(y.shape)
         place = sum(before * step for (before, _), step in zip(paddings, steps, strict=True))
         put = move(node, graph, x.shape, (strides(x.shape), 0), (steps, place))
-        return cls(paddings, value, (Part(fill(y.count, value), ()), Part(put, (0,))))
+        return cls(paddings, value, (Part(fill(y, value), ()), Part(put, (0,))))
 
     def run(self, *inputs: Int8s) -> Int8s:
         """The input with a border."""

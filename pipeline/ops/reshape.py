@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from pipeline.graph import Graph, Node
 from pipeline.ops import cases
-from pipeline.ops.base import Int8s, need_int8, need_same_quant, op
+from pipeline.ops.base import Int8s, need_alike, op
 from pipeline.problem import Problem
 
 
@@ -19,6 +20,7 @@ class Reshape:
     """The output's shape, which the converter has already worked out."""
 
     shape: tuple[int, ...]
+    types: ClassVar = {"RESHAPE": ("int16", "int32", "bool"), "SQUEEZE": ("int16", "int32"), "EXPAND_DIMS": ("int16",)}
     macs = 0
     in_place = (0,)
 
@@ -26,8 +28,7 @@ class Reshape:
     def from_node(cls, node: Node, graph: Graph) -> Reshape:
         """Refuses a change of quantization or of the number of elements."""
         x, y = graph.input(node), graph.output(node)
-        need_int8(node, graph, x, y)
-        need_same_quant(node, graph, x, y)
+        need_alike(node, graph, x, y)
         if x.count != y.count:
             raise Problem(graph.label(node), f"makes {y.count} values out of {x.count}", "the file is damaged")
         return cls(y.shape)

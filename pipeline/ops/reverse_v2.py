@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from pipeline.graph import Graph, Node
 from pipeline.ops import cases
-from pipeline.ops.base import need_int8, op
+from pipeline.ops.base import need_alike, op
 from pipeline.ops.moves import constant_ints, move, strides
 from pipeline.ops.slice import Slice
 
@@ -19,13 +20,14 @@ from pipeline.ops.slice import Slice
 class Reverse(Slice):
     """A slice of everything with steps of -1 along the reversed axes."""
 
+    types: ClassVar = {"REVERSE_V2": ("int16", "int32", "bool")}
     tflite_differs = "of several axes it turns only the first"
 
     @classmethod
     def from_node(cls, node: Node, graph: Graph) -> Reverse:
         """The axes are constant. TFLite Micro never rescales here, though in a Bidirectional the two scales differ."""
         x, y = graph.input(node), graph.output(node)
-        need_int8(node, graph, x, y)
+        need_alike(node, graph, x, y, any_scale=True)
         axes = {axis % len(x.shape) for axis in constant_ints(node, graph, 1, "axes")}
         begin = tuple(size - 1 if axis in axes else 0 for axis, size in enumerate(x.shape))
         step = tuple(-1 if axis in axes else 1 for axis in range(len(x.shape)))

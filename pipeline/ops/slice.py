@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
 from pipeline.graph import Graph, Node, Tensor
 from pipeline.ops import cases
-from pipeline.ops.base import Call, Int8s, need_int8, need_same_quant, op
+from pipeline.ops.base import Call, Int8s, need_alike, op
 from pipeline.ops.moves import constant_ints, move, strides
 from pipeline.problem import Problem
 
@@ -24,6 +25,7 @@ class Slice:
     size: tuple[int, ...]
     shape: tuple[int, ...]
     moved: Call = field(compare=False)
+    types: ClassVar = {"SLICE": ("int16", "int32", "bool"), "STRIDED_SLICE": ("int16", "int32", "bool")}
     macs = 0
     in_place = ()
 
@@ -31,8 +33,7 @@ class Slice:
     def from_node(cls, node: Node, graph: Graph) -> Slice:
         """Begin, end and strides are constant; new axes and ellipses are refused."""
         x, y = graph.input(node), graph.output(node)
-        need_int8(node, graph, x, y)
-        need_same_quant(node, graph, x, y)
+        need_alike(node, graph, x, y)
         begin, step, size = (_slice if node.op == "SLICE" else _strided_slice)(node, graph, x)
         steps = strides(x.shape)
         place = sum(first * s for first, s in zip(begin, steps, strict=True))

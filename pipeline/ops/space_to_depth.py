@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.graph import Graph, Node
 from pipeline.ops import cases
-from pipeline.ops.base import Call, Int8s, need_int8, need_same_quant, op, shape3
+from pipeline.ops.base import Call, Int8s, need_alike, op, shape3
 from pipeline.ops.moves import move, strides
 
 
@@ -29,8 +29,7 @@ class SpaceToDepth:
     def from_node(cls, node: Node, graph: Graph) -> SpaceToDepth:
         """Any block size."""
         x, y = graph.input(node), graph.output(node)
-        need_int8(node, graph, x, y)
-        need_same_quant(node, graph, x, y)
+        need_alike(node, graph, x, y)
         block, to_depth = node.options["block_size"], node.op == "SPACE_TO_DEPTH"
         height, width, channels = shape3(y if to_depth else x)
         deep = (height, width, block, channels // block)

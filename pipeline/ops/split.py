@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
 from pipeline.graph import Graph, Node
 from pipeline.ops import cases
-from pipeline.ops.base import Int8s, Part, need_int8, need_same_quant, op
+from pipeline.ops.base import Int8s, Part, need_alike, op
 from pipeline.ops.moves import constant_ints, move, strides
 
 SLOTS = {"SPLIT": (1, 0), "SPLIT_V": (0, 2), "UNPACK": (0, None)}  # of the input and of the axis
@@ -28,8 +29,7 @@ class _Split:
         parts, starts, start = [], [], 0
         for number, output in enumerate(node.outputs):
             y = graph.tensors[output]
-            need_int8(node, graph, x, y)
-            need_same_quant(node, graph, x, y)
+            need_alike(node, graph, x, y)
             length = 1 if node.op == "UNPACK" else y.shape[axis]
             shape = (*x.shape[:axis], length, *x.shape[axis + 1 :])
             call = move(node, graph, shape, (steps, start * steps[axis]), (strides(shape), 0))
@@ -47,6 +47,7 @@ class Split(_Split):
     axis: int
     starts: tuple[int, ...]
     moves: tuple[Part, ...] = field(compare=False)
+    types: ClassVar = {op: ("int16", "int32") for op in SLOTS}
     drop_axis = False
     macs = 0
     in_place = ()

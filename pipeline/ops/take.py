@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from pipeline.fixedpoint import round_half_away
 from pipeline.graph import Graph, Node, Tensor
 from pipeline.ops import cases
-from pipeline.ops.base import Call, Int8s, need_int8, need_same_quant, op
+from pipeline.ops.base import Call, Int8s, need_alike, op
 from pipeline.ops.moves import constant_ints, take
 from pipeline.problem import Problem
 
@@ -24,8 +25,10 @@ class Take:
     outer: int
     length: int
     inner: int
+    width: int  # bytes of a value
     index: tuple[int, ...]
     shape: tuple[int, ...]
+    types: ClassVar = {"RESIZE_NEAREST_NEIGHBOR": ("int16",), "MIRROR_PAD": ("int32",)}
     macs = 0
     in_place = ()
 
@@ -33,15 +36,14 @@ class Take:
     def from_node(cls, node: Node, graph: Graph) -> Take:
         """Which slices is known when compiling."""
         x, y = graph.input(node), graph.output(node)
-        need_int8(node, graph, x, y)
-        need_same_quant(node, graph, x, y)
+        need_alike(node, graph, x, y)
         outer, inner, index = {"GATHER": _gather, "RESIZE_NEAREST_NEIGHBOR": _nearest, "MIRROR_PAD": _mirror}[node.op](
             node, graph, x, y
         )
         length = x.count // (outer * inner)
         if not all(0 <= i < length for i in index) or length >= 2**15:
             raise Problem(graph.label(node), f"picks slices outside the {length} there are", "the file is damaged")
-        return cls(outer, length, inner, tuple(index), y.shape)
+        return cls(outer, length, inner, x.itemsize, tuple(index), y.shape)
 
     def run(self, *inputs: Int8s) -> Int8s:
         """The slices in the order of the list."""
@@ -50,7 +52,7 @@ class Take:
 
     def call(self) -> Call:
         """One list of indices."""
-        return take(self.outer, self.length, self.inner, self.index)
+        return take(self.outer, self.length, self.inner * self.width, self.index)
 
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Graph]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
 from pipeline.graph import Graph, Node
 from pipeline.ops import cases
-from pipeline.ops.base import Call, Int8s, need_int8, need_same_quant, op
+from pipeline.ops.base import Call, Int8s, need_alike, op
 from pipeline.ops.moves import constant_ints, move, strides
 
 
@@ -20,6 +21,7 @@ class Transpose:
 
     permutation: tuple[int, ...]
     moved: Call = field(compare=False)
+    types: ClassVar = {"TRANSPOSE": ("int16",)}
     macs = 0
     in_place = ()
 
@@ -27,8 +29,7 @@ class Transpose:
     def from_node(cls, node: Node, graph: Graph) -> Transpose:
         """The permutation is constant."""
         x, y = graph.input(node), graph.output(node)
-        need_int8(node, graph, x, y)
-        need_same_quant(node, graph, x, y)
+        need_alike(node, graph, x, y)
         permutation = constant_ints(node, graph, 1, "axes")
         steps = [strides(x.shape)[axis] for axis in permutation]
         return cls(permutation, move(node, graph, y.shape, (steps, 0), (strides(y.shape), 0)))

@@ -20,7 +20,7 @@ from pipeline.cores import PORTABLE, Core
 from pipeline.device import Device
 from pipeline.emulator import emulate
 from pipeline.generate import compile_model, sources
-from pipeline.graph import Tensor
+from pipeline.graph import Graph, Tensor
 from pipeline.ops.base import known_ops
 from pipeline.plan import Plan
 
@@ -43,7 +43,7 @@ def cases_of(op: str, windows: int = 4, core: Core = PORTABLE) -> list[Case]:
     """The operator's own random cases, with the extremes and random values as windows; the seed is the name's."""
     rng = np.random.default_rng(zlib.crc32(op.encode()))
     made = []
-    for graph in known_ops()[op].cases(rng):
+    for graph in graphs_of(op, rng):
         content = flatbuffer.write(graph)
         plan = compile_model(content, op, core)
         inputs = plan.graph.edge("input")
@@ -56,6 +56,30 @@ def cases_of(op: str, windows: int = 4, core: Core = PORTABLE) -> list[Case]:
         drawn = [edges.drawn(inputs, rng) for _ in range(windows)]
         made.append(Case(content, plan, np.array([lows, highs, steps, *drawn])[:, np.newaxis]))
     return [*made, *(replace(case, kept=True) for case in made if case.plan.layout.states)]
+
+
+def graphs_of(op: str, rng: np.random.Generator) -> Iterator[Graph]:
+    """The operator's cases, then the first of each of its names in the other types that it moves."""
+    first: dict[str, Graph] = {}
+    for graph in known_ops()[op].cases(rng):
+        first.setdefault(graph.nodes[0].op, graph)
+        yield graph
+    for name, types in getattr(known_ops()[op], "types", {}).items():
+        yield from (retyped(first[name], dtype) for dtype in types if name in first)
+
+
+def retyped(graph: Graph, dtype: str) -> Graph:
+    """What is int8 is of another type; 16 bits have no zero point, 32 bits and bools no quantization."""
+
+    def other(tensor: Tensor) -> Tensor:
+        if tensor.dtype != "int8" or tensor.quant is None:
+            return tensor
+        quant = replace(tensor.quant, zero_point=(0,)) if dtype == "int16" else None
+        return replace(
+            tensor, dtype=dtype, quant=quant, data=None if tensor.data is None else tensor.data.astype(dtype)
+        )
+
+    return replace(graph, tensors=tuple(other(tensor) for tensor in graph.tensors))
 
 
 def counting(tensor: Tensor) -> NDArray[np.int64]:

@@ -27,6 +27,18 @@ def with_tensor(graph: Graph, index: int, **change: Any) -> Graph:
     return replace(graph, tensors=tuple(tensors))
 
 
+def with_types(graph: Graph, dtype: str) -> Graph:
+    return replace(
+        graph, tensors=tuple(replace(tensor, dtype=dtype, quant=Quant((0.1,), (0,))) for tensor in graph.tensors)
+    )
+
+
+def compared() -> Graph:
+    return next(
+        graph for graph in known_ops()["EQUAL"].cases(np.random.default_rng(5)) if graph.tensors[0].dtype == "int32"
+    )
+
+
 def with_options(graph: Graph, **options: Any) -> Graph:
     node = graph.nodes[0]
     return replace(graph, nodes=(replace(node, options={**node.options, **options}),))
@@ -167,6 +179,19 @@ REFUSALS: dict[str, tuple[Graph, str]] = {
         with_tensor(first("LOG_SOFTMAX"), 1, quant=OTHER),
         "log softmax must have 1/16 and 127",
     ),
+    "moving to another type": (with_tensor(first("TRANSPOSE"), 2, dtype="int16"), "makes int16 of int8"),
+    "64-bit indices of a class": (with_tensor(first("ARG_MAX"), 2, dtype="int64"), "makes int64 indices"),
+    "a comparison to int8": (with_tensor(compared(), 2, dtype="int8"), "makes int8 of int32"),
+    "a comparison of large scales": (
+        with_tensor(with_tensor(first("EQUAL"), 0, quant=OTHER), 1, quant=Quant((2.0,), (0,))),
+        "compares values of scale 2",
+    ),
+    "logic of numbers": (with_types(first("LOGICAL_NOT"), "int8"), "takes int8, not bool"),
+    "a choice by numbers": (with_tensor(first("SELECT_V2"), 0, dtype="int8"), "is decided by int8, not bool"),
+    "a cast to bool": (with_tensor(first("CAST"), 1, dtype="bool"), "casts int8 to bool"),
+    "a rescale to 64 bits": (with_tensor(first("QUANTIZE"), 1, dtype="int64"), "makes int64 of int8"),
+    "a shape in 64 bits": (with_tensor(first("SHAPE"), 1, dtype="int64"), "gives a shape as int64"),
+    "a fill of two values": (with_tensor(first("FILL"), 1, shape=(2,)), "fills with 2 values"),
     "tanh with another output": (with_tensor(first("TANH"), 1, quant=OTHER), "tanh must have 1/128 and 0"),
     "hard swish to a finer output": (
         with_tensor(first("HARD_SWISH"), 1, quant=Quant((1e-6,), (0,))),
@@ -216,7 +241,7 @@ def test_refuses_shapes_that_lie_before_the_c_trusts_them() -> None:
 
 
 def test_shows_the_problems_of_all_operators_at_once() -> None:
-    x = replace(cases.activation(RNG, (1, 4), "x"), dtype="int16")
+    x = replace(cases.activation(RNG, (1, 4), "x"), dtype="uint8")
     graph = cases.two_nodes("QUANTIZE", "RELU", [x, x, x], ((0,), (1,)), "QuantizeOptions")
     with pytest.raises(Problems) as caught:
         operators(graph, "m.tflite")
