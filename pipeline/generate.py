@@ -21,6 +21,7 @@ from pipeline.order import ordered
 from pipeline.passes import simplified
 from pipeline.plan import Plan, Step, plan, plan_json
 from pipeline.problem import Problem, did_you_mean, run
+from pipeline.streaming import streamed
 
 KERNEL_VERSION = 1  # NN_VERSION of firmware/kernels/nn.h that this generator writes for
 CTYPES = {"int8": "int8_t", "int16": "int16_t", "int32": "int32_t", "bool": "int8_t"}
@@ -30,7 +31,7 @@ def compile_model(content: bytes, where: Path | str, core: Core = PORTABLE) -> P
     """The whole compiler: .tflite -> Graph -> passes -> operators -> Plan, with the kernels fastest on the core."""
     graph = import_model(content, where)
     operators(graph, where)  # what is wrong is told of the file's own operators
-    graph = simplified(graph)
+    graph = simplified(streamed(graph, hop, where) if hop else graph)
     return plan(*ordered(graph, operators(graph, where), core), core)
 
 
