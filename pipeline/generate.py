@@ -27,8 +27,11 @@ KERNEL_VERSION = 1  # NN_VERSION of firmware/kernels/nn.h that this generator wr
 CTYPES = {"int8": "int8_t", "int16": "int16_t", "int32": "int32_t", "bool": "int8_t"}
 
 
-def compile_model(content: bytes, where: Path | str, core: Core = PORTABLE) -> Plan:
-    """The whole compiler: .tflite -> Graph -> passes -> operators -> Plan, with the kernels fastest on the core."""
+def compile_model(content: bytes, where: Path | str, core: Core = PORTABLE, hop: int = 0) -> Plan:
+    """The whole compiler: .tflite -> Graph -> passes -> operators -> Plan, with the kernels fastest on the core.
+
+    With a `hop`, the Plan takes so many rows an inference and keeps what later ones need: see streaming.py.
+    """
     graph = import_model(content, where)
     operators(graph, where)  # what is wrong is told of the file's own operators
     graph = simplified(streamed(graph, hop, where) if hop else graph)
