@@ -13,6 +13,7 @@ from pipeline import edges
 from pipeline.evaluate import evaluate
 from pipeline.flatbuffer import read
 from pipeline.graph import Graph, Node, Tensor
+from pipeline.islands import in_integers
 from pipeline.ops.base import SHORT, Op, known_ops, parts, short_sizes
 from pipeline.passes import shapes_known, without_dead
 from pipeline.problem import Problem, raise_all
@@ -26,7 +27,7 @@ def import_model(content: bytes, where: Path | str) -> Graph:
     A model with anything else is refused with all that is wrong with it.
     """
     try:
-        graph = without_dead(shapes_known(peel_edges(read(content, where))))
+        graph = without_dead(shapes_known(in_integers(peel_edges(read(content, where)))))
     except DAMAGE as error:
         raise _damaged(where, error) from error
     checks = (edges.problems, _too_large, _unknown_ops, _floats)

@@ -18,6 +18,8 @@ from pipeline.problem import EXIT_TOOL, Problem
 from pipeline.spec import Model, Source
 
 Task = dict[str, Any]
+# An LSTM like this becomes UNIDIRECTIONAL_SEQUENCE_LSTM.
+FUSED_LSTM = {"activation": "tanh", "recurrent_activation": "sigmoid", "use_bias": True, "recurrent_dropout": 0.0}
 
 
 @contextlib.contextmanager
@@ -66,6 +68,30 @@ def build_network(source: Source) -> Any:
         what = f"network() turns {takes} into {gives}, SPEC says {spec.window.shape} into {wanted}"
         raise Problem(source.path, what)
     return network
+
+
+def unrolled(network: Any) -> Any:
+    """The same network with the recurrent layers as TensorFlow Lite takes them: LSTMs that become one operator as they
+    are, all others unrolled."""
+    config = network.get_config()
+    if not _roll(config):
+        return network
+    same = type(network).from_config(config)
+    same.set_weights(network.get_weights())
+    return same
+
+
+def _roll(tree: Any) -> bool:
+    """Set `unroll` of every layer in a config; whether there was one."""
+    if isinstance(tree, list | tuple):
+        return any([_roll(each) for each in tree])
+    if not isinstance(tree, dict):
+        return False
+    inner = tree.get("config")
+    if isinstance(inner, dict) and "unroll" in inner:
+        inner["unroll"] = tree["class_name"] != "LSTM" or any(inner[key] != value for key, value in FUSED_LSTM.items())
+        return True
+    return any([_roll(each) for each in tree.values()])
 
 
 def outputs(network: Any, x: NDArray[np.float32]) -> NDArray[np.float32]:

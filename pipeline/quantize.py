@@ -16,8 +16,9 @@ from pipeline import metrics, reference
 from pipeline.files import build_dir, model_id, read_json, write_arrays, write_bytes, write_json
 from pipeline.flatbuffer import read
 from pipeline.graph import Graph, Tensor
+from pipeline.islands import in_integers
 from pipeline.limits import check_drop, check_minimum
-from pipeline.network import load_network, outputs, quiet
+from pipeline.network import load_network, outputs, quiet, unrolled
 from pipeline.problem import Problem, run
 from pipeline.spec import Side, Source, load_model
 from pipeline.windows import read_windows, side_of
@@ -34,16 +35,17 @@ def calibration(train: Side, seed: int) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(seed).choice(len(train.x), count, replace=False))
 
 
-def convert(network: Any, windows: NDArray[np.float32]) -> bytes:
-    """The network as a full-int8 flatbuffer with batch 1; `windows` [n, *shape] set the ranges of its tensors."""
+def convert(network: Any, *windows: NDArray[np.float32]) -> bytes:
+    """The network as a full-int8 flatbuffer with batch 1; `windows` [n, *shape], for each input, set the ranges."""
     import tensorflow as tf
 
-    signature = tf.TensorSpec([1, *windows.shape[1:]], tf.float32)
+    network, specs = unrolled(network), [tf.TensorSpec([1, *each.shape[1:]], tf.float32) for each in windows]
     with quiet():
-        concrete = tf.function(network).get_concrete_function(signature)
+        concrete = tf.function(network).get_concrete_function(specs if len(specs) > 1 else specs[0])
         converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], network)
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = lambda: ([window[None]] for window in windows)
+        sets = list(zip(*windows, strict=True))
+        converter.representative_dataset = lambda: ([part[None] for part in each] for each in sets)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.int8
         return bytes(converter.convert())
@@ -52,14 +54,21 @@ def convert(network: Any, windows: NDArray[np.float32]) -> bytes:
 def check_integer(graph: Graph, where: object) -> None:
     """A Problem that names every tensor which is neither int8, int32 nor a state, with its type."""
     own = {i for node in graph.nodes for i in node.intermediates}  # of an LSTM, with nothing in them
+    made = in_integers(graph)
+    own |= _named(graph) - _named(made)
     odd = [
         f"{tensor.name} is {tensor.dtype}"
-        for i, tensor in enumerate(graph.tensors)
+        for i, tensor in enumerate(made.tensors)
         if tensor.dtype not in INTEGERS and not tensor.is_variable and i not in own
     ]
     if odd:
         what = f"{len(odd)} tensors are not int8 or int32: {', '.join(odd)}"
         raise Problem(where, what, "a layer has no int8 kernel: replace it, or keep it out of the network")
+
+
+def _named(graph: Graph) -> set[int]:
+    """The tensors that operators read and write."""
+    return {i for node in graph.nodes for i in (*node.inputs, *node.outputs)}
 
 
 def edge(tensor: Tensor) -> Facts:

@@ -17,6 +17,7 @@ from pipeline.files import build_dir, model_id, write_arrays, write_bytes, write
 from pipeline.flatbuffer import read, write
 from pipeline.graph import Graph, Tensor
 from pipeline.importer import peel_edges
+from pipeline.islands import in_integers
 from pipeline.passes import shapes_known, without_dead
 from pipeline.problem import Problem, run
 from pipeline.spec import Limits, ReadySource, load_ready
@@ -30,7 +31,7 @@ Facts = dict[str, Any]
 
 def int8_model(content: bytes, where: Path | str) -> bytes:
     """The flatbuffer without QUANTIZE and DEQUANTIZE at its edges and without arithmetic on shapes that are known."""
-    graph = without_dead(shapes_known(peel_edges(read(content, where))))
+    graph = without_dead(shapes_known(in_integers(peel_edges(read(content, where)))))
     return content if graph.nodes == read(content, where).nodes else write(graph)
 
 
