@@ -36,7 +36,7 @@ PACKAGES      := python3-venv gcc libc6-dev gcc-arm-none-eabi libnewlib-arm-none
 TEST_PACKAGES := $(PACKAGES) g++ libstdc++-arm-none-eabi-newlib clang libclang-rt-14-dev
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test model train hil self-test flash sketch idf platformio package boards models bench lint format lines clean distclean
+.PHONY: help demo test model train hil self-test flash sketch idf platformio package boards models bench operators lint format lines clean distclean
 
 help:
 	@echo 'make demo                       the whole line for rehab on an emulated esp32, ending in a report'
@@ -51,6 +51,7 @@ help:
 	@echo 'make package board=B [name=N]   model N as an Arduino library, ESP-IDF component and plain C, in one zip'
 	@echo 'make train name=N [folds=5]     train only; with folds, cross-validate'
 	@echo 'make boards, make models        what there is'
+	@echo 'make operators                  hold every operator against every engine, and write docs/OPERATORS.md'
 	@echo 'make lint, make format          check or mend style;  make lines: how much code there is'
 	@echo 'make bench                      instructions of an inference, beside other tools'
 	@echo 'make clean, make distclean      remove build/; remove .venv too'
@@ -190,6 +191,10 @@ test: .venv/test-ready
 
 PYTHON_SOURCES := pipeline models tests benchmarks
 C_FILES = $(shell find firmware tests -name '*.[ch]' -o -name '*.cc')
+
+operators: .venv/test-ready
+	WRITING_OPERATORS=1 $(PY) -m pytest -n 2 tests/ops/test_conformance.py -k 'not the_table'
+	PYTHONPATH=.:tests $(PY) tests/ops/coverage.py
 
 lint: .venv/test-ready
 	$(PY) -m ruff check $(PYTHON_SOURCES)

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from conftest import ROOT, stage
 
-NEWCOMER = ROOT / "tests" / "fixtures" / "newcomer"
 ROOMY = "ram_bytes = 262_144\narena_bytes = 196_608"
 
 
@@ -40,29 +39,44 @@ def test_a_model_and_a_board_are_one_file_each(tiny_copy: Path) -> None:
 PROGRAM = """
 import os, pathlib, sys
 from ops.cases_project import answers, cases_of, serving, write_project
-from ops.test_conformance import assert_equal, micro_answers, reference_answers
-cases, folder = cases_of("REVERSE_V2"), pathlib.Path(sys.argv[1])
-assert_equal("REVERSE_V2", "tflite-runtime", cases, [reference_answers(case) for case in cases])
-assert_equal("REVERSE_V2", "TFLite Micro", cases, [micro_answers(case) for case in cases])
+from ops.test_conformance import assert_equal, reference_answers
+op, folder = sys.argv[1], pathlib.Path(sys.argv[2])
+cases = cases_of(op)
+assert_equal(op, "tflite-runtime", cases, [reference_answers(case) for case in cases])
 write_project(folder, "cortex-m4", cases)
 os.chdir(folder)
 with serving(folder, "cortex-m4") as device:
-    assert_equal("REVERSE_V2", "C on Cortex-M4", cases, answers(device, cases))
+    assert_equal(op, "C on Cortex-M4", cases, answers(device, cases))
 print(len(cases), "cases of", type(cases[0].plan.steps[0].call).__name__, cases[0].plan.steps[0].call.kernel)
 """
 
 
-def test_an_operator_is_one_file_per_language(tmp_path: Path) -> None:
+def test_the_readmes_operator_is_added_by_one_file_per_language(tmp_path: Path) -> None:
+    """Both files are the README's own, under the names that it gives them."""
     project = tmp_path / "project"
     for folder in ("pipeline", "firmware", "boards", "models", "tests"):
         shutil.copytree(ROOT / folder, project / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(NEWCOMER / "reverse_v2.py", project / "pipeline" / "ops")
-    shutil.copy(NEWCOMER / "nn_reverse_s8.h", project / "firmware" / "kernels")
+    text = (ROOT / "README.md").read_text().split("## Add an operator")[1].split("\n## ")[0]
+    blocks = re.findall(r"`([\w/]+\.(?:py|h))`[^`]*```\w+\n(.*?)```", text, re.DOTALL)
+    assert [Path(name).suffix for name, _ in blocks] == [".py", ".h"]
+    for name, block in blocks:
+        assert not (project / name).exists()
+        (project / name).write_text(block)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(project), str(project / "tests")])}
-    argv = [sys.executable, "-c", PROGRAM, str(tmp_path / "cases")]
+    argv = [sys.executable, "-c", PROGRAM, "RELU_N1_TO_1", str(tmp_path / "cases")]
     done = subprocess.run(argv, cwd=project, env=environment, capture_output=True, text=True)
     assert_passes(done)
-    assert "3 cases of Call nn_reverse_s8" in done.stdout
+    assert "3 cases of Call nn_relu_n1_to_1_s8" in done.stdout
+    for name in ("pyproject.toml", ".clang-format"):
+        shutil.copy(ROOT / name, project)
+    (python, _), (header, _) = blocks
+    clang_format = str(Path(sys.executable).with_name("clang-format"))
+    for words in ("-m ruff check", "-m ruff format --check", "-m mypy"):
+        assert_passes(
+            subprocess.run([sys.executable, *words.split(), python], cwd=project, capture_output=True, text=True)
+        )
+    argv = [clang_format, "--dry-run", "--Werror", header]
+    assert_passes(subprocess.run(argv, cwd=project, capture_output=True, text=True))
 
 
 def test_every_command_of_the_readme_is_there() -> None:
@@ -72,7 +86,3 @@ def test_every_command_of_the_readme_is_there() -> None:
     assert {"demo", "test", "model", "flash", "hil", "boards", "help"} <= named <= targets
     for module in set(re.findall(r"python -m pipeline\.(\w+)", text)):
         assert (ROOT / "pipeline" / f"{module}.py").exists()
-    listed = (ROOT / "README.md").read_text().split("Operators there are: ")[1].split(";")[0]
-    from pipeline.ops.base import known_ops
-
-    assert sorted(re.findall(r"[A-Z][A-Z0-9_]+", listed)) == sorted(known_ops())
