@@ -19,7 +19,7 @@ from pipeline.problem import Problem
 @op("CONV_2D")
 @dataclass(frozen=True)
 class Conv2D:
-    """Weights int8 [output channels, kernel height, kernel width, input channels], bias int32, all per channel."""
+    """Weights int8 [output channels, kernel height, kernel width, input channels / groups], all else per channel."""
 
     window: Window
     sums: Weighted
@@ -27,28 +27,39 @@ class Conv2D:
 
     @classmethod
     def from_node(cls, node: Node, graph: Graph) -> Conv2D:
-        """Refuses grouped convolution and weights that are not constant."""
+        """Refuses weights that are not constant; how many groups there are is in the shapes."""
         x, y = graph.input(node), graph.output(node)
         sums = weighted(node, graph, channels=y.shape[-1])
-        if sums.weights.shape[3] != x.shape[3]:
-            what = f"is grouped ({x.shape[3]} channels in, filters of {sums.weights.shape[3]})"
-            raise Problem(graph.label(node), what, "use DepthwiseConv2D or ungrouped layers")
+        depth = sums.weights.shape[3]
+        if x.shape[3] % depth or y.shape[3] % (x.shape[3] // depth):
+            what = f"groups {x.shape[3]} channels by {depth} for {y.shape[3]} outputs"
+            raise Problem(graph.label(node), what, "the file is damaged: convert it again")
         return cls(window_of(node, x, y, (sums.weights.shape[1], sums.weights.shape[2])), sums)
 
     def run(self, *inputs: Int8s) -> Int8s:
         """Input [1, h, w, c], output [1, h', w', channels]; padding counts as the zero point."""
         w = self.window
         views = w.views(inputs[0].astype(np.int64) + self.sums.input_offset)
-        sums = np.einsum("yxckl,oklc->yxo", views, self.sums.weights.astype(np.int64), optimize=True)
-        return self.sums.finish(sums)[np.newaxis]
+        sums = [np.einsum("yxckl,oklc->yxo", part, weights.astype(np.int64), optimize=True)
+                for part, weights in zip(np.split(views, self.groups, axis=2),
+                                         np.split(self.sums.weights, self.groups), strict=True)]  # fmt: skip
+        return self.sums.finish(np.concatenate(sums, axis=-1))[np.newaxis]
+
+    @property
+    def groups(self) -> int:
+        """How many parts of the channels do not see each other."""
+        return self.window.input[2] // self.sums.weights.shape[3]
 
     def call(self) -> Call:
         """One call for the whole layer."""
+        if self.groups > 1:
+            fields = {**self.window.fields(), "groups": self.groups, **self.sums.fields()}
+            return Call("nn_conv2d_groups_s8", "nn_conv2d_groups_t", fields)
         return Call("nn_conv2d_s8", "nn_conv2d_t", {**self.window.fields(), **self.sums.fields()})
 
     def packed(self, core: Core) -> Call | None:
         """The call with weights in pairs: two windows at a time, as columns."""
-        fields = pairs.fields(self.sums) if core.packing == "pairs" else None
+        fields = pairs.fields(self.sums) if core.packing == "pairs" and self.groups == 1 else None
         if fields is None:
             return None
         groups = -(-self.sums.weights[0].size // pairs.BLOCK)
@@ -65,10 +76,12 @@ class Conv2D:
     def cases(cls, rng: np.random.Generator) -> Iterator[Graph]:
         """Strides, dilations, both paddings, every fused activation; 1-D (height 1) as Keras Conv1D makes them.
 
-        The last have as many channels as SIMD kernels like."""
-        for i in range(14):
+        The first after these have as many channels as SIMD kernels like, the last are grouped."""
+        for i in range(18):
             height = 1 if i % 3 == 0 else int(rng.integers(3, 9))
             depth = int(rng.integers(1, 9)) if i < 12 else 4 * (i - 11)
+            groups, members = (1, 0) if i < 14 else ((2, 3), (4, 1), (5, 2), (3, 4))[i - 14]
+            depth = depth if i < 14 else groups * (i - 13)
             x = cases.activation(rng, (1, height, int(rng.integers(5, 14)), depth), "input")
             kernel = (1 if height == 1 else int(rng.integers(1, 4)), int(rng.integers(1, 6)))
             dilation = (1, 1) if i % 4 else (1, 2)
@@ -76,7 +89,7 @@ class Conv2D:
             channels, padding = int(rng.integers(1, 10)), int(rng.integers(0, 2))
             if padding == 1 and (kernel[1] - 1) * dilation[1] >= x.shape[2]:
                 padding = 0
-            w = cases.weights(rng, (channels, *kernel, x.shape[3]), axis=0)
+            w = cases.weights(rng, (groups * members or channels, *kernel, x.shape[3] // groups), axis=0)
             yield cls._case(rng, (x, w), (stride, dilation), padding, int(rng.choice([0, 1, 3])))
 
     @staticmethod

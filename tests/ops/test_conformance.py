@@ -89,6 +89,7 @@ def test_c_equals_python_oracle(op: str, board: str, tmp_path: Path, monkeypatch
     assert board not in LAYOUTS or any(step.call.plain is not None for case in cases for step in case.plan.steps)
     host = (ROOT / "boards" / "host.toml").read_text()
     sanitized = host.replace("flags = [", 'flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", ', 1)
+    sanitized = sanitized.replace("262_144", "1_048_576")  # its red zones are no part of a model
     assert sanitized != host
     hosts = dict.fromkeys(("host-sanitized", *LAYOUTS), sanitized)
     write_project(tmp_path, board, cases, {**hosts, "avr": AVR.read_text()})

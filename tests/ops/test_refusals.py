@@ -47,7 +47,7 @@ def with_options(graph: Graph, **options: Any) -> Graph:
 def grouped() -> Graph:
     graph = first("CONV_2D")
     x = graph.tensors[0]
-    return with_tensor(graph, 0, shape=(*x.shape[:3], x.shape[3] * 2))
+    return with_tensor(graph, 0, shape=(*x.shape[:3], x.shape[3] * 7))
 
 
 def strided() -> Graph:
@@ -83,7 +83,7 @@ REFUSALS: dict[str, tuple[Graph, str]] = {
         replace(first("MAX_POOL_2D"), nodes=(replace(first("MAX_POOL_2D").nodes[0], options={}),)),
         "do not belong together",
     ),
-    "grouped convolution": (grouped(), "is grouped"),
+    "groups of unequal size": (grouped(), "channels by"),
     "an activation without kernel": (with_options(first("CONV_2D"), fused_activation_function=4), "TANH has no kernel"),
     "shuffled weights": (with_options(first("FULLY_CONNECTED"), weights_format=1), "shuffled format"),
     "a pool that rescales": (with_tensor(first("MAX_POOL_2D"), 1, quant=OTHER), "are quantized differently"),
