@@ -16,87 +16,83 @@ typedef struct {
     NN_ROM int32_t *rescale;                 /* [output channels][2] */
 } nn_conv2d_pairs_t;
 
-/* Bytes of `count` values into a window; the two may overlap nowhere. */
-static inline int8_t *nn_append(int8_t *window, const int8_t *x, int32_t count)
-{
-    for (; count >= 4; count -= 4, window += 4, x += 4) {
-        __builtin_memcpy(window, x, 4);
-    }
-    for (; count > 0; count--) {
-        *window++ = *x++;
-    }
-    return window;
-}
+/* A window on its way to a column: widened at once, or gathered first where its parts are no multiples of four. */
+typedef struct {
+    int32_t *column;
+    int8_t *end; /* of the bytes gathered */
+    int32_t zero, at_once;
+} nn_window_t;
 
-static inline int8_t *nn_append_zeros(int8_t *window, int32_t count, int32_t zero)
+static inline void nn_window_values(nn_window_t *w, const int8_t *x, int32_t count)
 {
-    for (; count > 0; count--) {
-        *window++ = (int8_t)zero;
-    }
-    return window;
-}
-
-/* One row of a window, byte by byte; tap 0 falls on `x` of the input's row, or outside. */
-static inline int8_t *nn_window_row(NN_ROM nn_conv2d_pairs_t *p, const int8_t *row, int32_t x, nn_taps_t taps,
-                                    int8_t *window)
-{
-    int32_t channels = p->input.channels;
-    window = nn_append_zeros(window, taps.first * channels, p->zero);
-    int32_t together = p->dilation.width == 1 ? taps.last - taps.first : 1;
-    for (int32_t tap = taps.first; tap < taps.last; tap += together) {
-        window = nn_append(window, row + (x + tap * p->dilation.width) * channels, together * channels);
-    }
-    return nn_append_zeros(window, (p->kernel.width - nn_max(taps.last, taps.first)) * channels, p->zero);
-}
-
-/* The rest of a column is nothing. */
-static inline void nn_window_end(int8_t *window, int8_t *end, int32_t *column)
-{
-    if (end > window) {
-        end = nn_append_zeros(end, (4 - (end - window)) & 3, 0);
-        nn_widen(window, (int32_t)(end - window), column);
+    if (w->at_once) {
+        w->column = nn_widen(x, count, w->column);
+    } else {
+        w->end = nn_append(w->end, x, count);
     }
 }
 
-/* A window of which taps lie outside or apart. */
-static void nn_window_outside(NN_ROM nn_conv2d_pairs_t *p, const int8_t *input, int32_t y, int32_t x, int32_t *column,
-                              int8_t *window)
+static void nn_window_padding(nn_window_t *w, int32_t count)
 {
-    int32_t values = (int32_t)p->kernel.width * p->input.channels, row_bytes = p->input.width * p->input.channels;
-    nn_taps_t taps = nn_taps_inside(x, p->input.width, p->kernel.width, p->dilation.width);
-    int8_t *end = window;
+    for (; count > 0 && !w->at_once; count--) {
+        *w->end++ = (int8_t)w->zero;
+    }
+    for (; count > 0; count -= 2, w->column += 2) {
+        *w->column = nn_pair(w->zero, w->zero);
+    }
+}
+
+/* What was gathered becomes the column's rest, zeros after it. */
+static inline void nn_window_end(nn_window_t *w, int8_t *bytes)
+{
+    for (; (w->end - bytes) & 3; w->end++) {
+        *w->end = 0;
+    }
+    nn_widen(bytes, (int32_t)(w->end - bytes), w->column);
+}
+
+/* A window with its upper left tap at (y, x) of the input, some of whose taps lie outside or apart. */
+static void nn_window_edge(NN_ROM nn_conv2d_pairs_t *p, const int8_t *input, int32_t y, int32_t x, int32_t *column,
+                           int8_t *bytes)
+{
+    int32_t channels = p->input.channels, apart = p->dilation.width, step = p->input.width * channels;
+    nn_taps_t taps = nn_taps_inside(x, p->input.width, p->kernel.width, apart);
+    int32_t inside = nn_max(taps.last - taps.first, 0), before = inside ? taps.first * channels : 0;
+    int32_t values = p->kernel.width * channels, after = values - before - inside * channels;
+    int32_t together = apart == 1 ? inside * channels : channels;
+    nn_window_t w = {column, bytes, p->zero, ((values | before | after | together) & 3) == 0};
     for (int32_t i = 0; i < p->kernel.height; i++, y += p->dilation.height) {
-        if (y < 0 || y >= p->input.height) {
-            end = nn_append_zeros(end, values, p->zero);
-        } else {
-            end = nn_window_row(p, input + y * row_bytes, x, taps, end);
+        if (y < 0 || y >= p->input.height || inside == 0) {
+            nn_window_padding(&w, values);
+            continue;
         }
+        nn_window_padding(&w, before);
+        const int8_t *from = input + y * step + (x + taps.first * apart) * channels;
+        for (int32_t left = inside * channels; left > 0; left -= together, from += apart * channels) {
+            nn_window_values(&w, from, together);
+        }
+        nn_window_padding(&w, after);
     }
-    nn_window_end(window, end, column);
+    nn_window_end(&w, bytes);
 }
 
-/* The window of output place `place` as every other word of `column`; `window` is room for its bytes. */
-static void nn_window(NN_ROM nn_conv2d_pairs_t *p, const int8_t *input, int32_t place, int32_t *column, int8_t *window)
+/* The window of output place `place` as every other word of `column`; `bytes` is room for its values. */
+static void nn_window(NN_ROM nn_conv2d_pairs_t *p, const int8_t *input, int32_t place, int32_t *column, int8_t *bytes)
 {
-    int32_t y = place / p->output.width, x = place - y * p->output.width, rows = p->kernel.height;
-    y = y * p->stride.height - p->pad.height;
-    x = x * p->stride.width - p->pad.width;
-    if (y < 0 || x < 0 || y + rows > p->input.height || x + p->kernel.width > p->input.width ||
+    int32_t row = place / p->output.width, rows = p->kernel.height, width = p->input.width;
+    int32_t x = (place - row * p->output.width) * p->stride.width - p->pad.width;
+    int32_t y = row * p->stride.height - p->pad.height;
+    if (y < 0 || x < 0 || y + rows > p->input.height || x + p->kernel.width > width ||
         p->dilation.height + p->dilation.width > 2) {
-        nn_window_outside(p, input, y, x, column, window);
+        nn_window_edge(p, input, y, x, column, bytes);
         return;
     }
-    int32_t channels = p->input.channels, values = p->kernel.width * channels, step = p->input.width * channels;
-    const int8_t *row = input + y * step + x * channels;
-    int8_t *end = window;
-    for (; rows > 0; rows--, row += step) {
-        if (values % 4 == 0) {
-            column = nn_widen(row, values, column);
-        } else {
-            end = nn_append(end, row, values);
-        }
+    int32_t channels = p->input.channels, values = p->kernel.width * channels;
+    nn_window_t w = {column, bytes, p->zero, values % 4 == 0};
+    for (const int8_t *from = input + (y * width + x) * channels; rows > 0; rows--, from += width * channels) {
+        nn_window_values(&w, from, values);
     }
-    nn_window_end(window, end, column);
+    nn_window_end(&w, bytes);
 }
 
 /* Every output channel of the two windows in `columns`. */
@@ -122,10 +118,16 @@ static void nn_conv2d_pairs_s8(NN_ROM nn_conv2d_pairs_t *p, const int8_t *input,
     int32_t *columns = scratch;
     int8_t *window = (int8_t *)(columns + (int32_t)NN_BLOCK * p->groups);
     int32_t places = (int32_t)p->output.height * p->output.width, channels = p->output.channels;
+    int32_t inputs = (int32_t)p->input.height * p->input.width;
     for (int32_t place = 0; place < places; place += 2) {
         int32_t other = nn_min(place + 1, places - 1);
-        nn_window(p, input, place, columns, window);
-        nn_window(p, input, other, columns + 1, window);
+        if (p->kernel.height * p->kernel.width == 1 && places == inputs && p->input.channels % 4 == 0) {
+            nn_widen(input + place * p->input.channels, p->input.channels, columns);
+            nn_widen(input + other * p->input.channels, p->input.channels, columns + 1);
+        } else {
+            nn_window(p, input, place, columns, window);
+            nn_window(p, input, other, columns + 1, window);
+        }
         nn_conv2d_pairs_places(p, columns, output + place * channels, output + other * channels);
     }
     nn_limit(output, places * channels, p->min, p->max);

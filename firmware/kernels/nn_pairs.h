@@ -68,6 +68,18 @@ static inline int32_t *nn_widen(const int8_t *x, int32_t count, int32_t *column)
     return column;
 }
 
+/* `count` bytes to `to`; returns its end. */
+static inline int8_t *nn_append(int8_t *to, const int8_t *x, int32_t count)
+{
+    for (; count >= 4; count -= 4, to += 4, x += 4) {
+        __builtin_memcpy(to, x, 4);
+    }
+    for (; count > 0; count--) {
+        *to++ = *x++;
+    }
+    return to;
+}
+
 /* sums[4][2]: four outputs of two columns, of `groups` times four values. */
 static inline void nn_pairs_columns(NN_ROM int32_t *weights, const int32_t *columns, int32_t groups, int32_t *sums)
 {

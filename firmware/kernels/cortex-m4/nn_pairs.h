@@ -38,6 +38,13 @@ static inline int8_t nn_scaled(int32_t sum, nn_scale_t scale, int32_t offset)
     return nn_rescaled(sum + (scale.bias >> 5), scale.multiplier, scale.shift, offset);
 }
 
+static inline int32_t nn_pair(int32_t low, int32_t high)
+{
+    int32_t word;
+    __asm__("pkhbt %0, %1, %2, lsl #16" : "=r"(word) : "r"(low), "r"(high));
+    return word;
+}
+
 /* Outputs that a fused activation keeps in [min, max]. */
 static inline void nn_limit(int8_t *output, int32_t count, int32_t min, int32_t max)
 {
@@ -47,15 +54,44 @@ static inline void nn_limit(int8_t *output, int32_t count, int32_t min, int32_t 
 }
 
 /* x widened to every other word of `column`; count: a multiple of four. Returns the column's rest. */
-static inline int32_t *nn_widen(const int8_t *x, int32_t count, int32_t *column)
+static __attribute__((noinline)) int32_t *nn_widen(const int8_t *x, int32_t count, int32_t *column)
 {
-#pragma GCC unroll 4
-    for (const int8_t *end = x + count; x < end; x += 4, column += 4) {
-        uint32_t word = nn_load4(x);
-        column[0] = (int32_t)__sxtb16((int8x4_t)word);
-        column[2] = (int32_t)nn_odd_bytes(word);
-    }
+    int32_t even, odd, left = count >> 3;
+    __asm__("tst %[count], #4\n\t"
+            "beq 2f\n\t"
+            "b 3f\n"
+            "1:\n\t"
+            "ldr %[even], [%[x]], #4\n\t"
+            "sub %[left], %[left], #1\n\t"
+            "sxtb16 %[odd], %[even], ror #8\n\t"
+            "sxtb16 %[even], %[even]\n\t"
+            "str %[even], [%[column]], #8\n\t"
+            "str %[odd], [%[column]], #8\n"
+            "3:\n\t"
+            "ldr %[even], [%[x]], #4\n\t"
+            "sxtb16 %[odd], %[even], ror #8\n\t"
+            "sxtb16 %[even], %[even]\n\t"
+            "str %[even], [%[column]], #8\n\t"
+            "str %[odd], [%[column]], #8\n"
+            "2:\n\t"
+            "cmp %[left], #0\n\t"
+            "bne 1b"
+            : [x] "+&r"(x), [column] "+&r"(column), [left] "+&r"(left), [even] "=&r"(even), [odd] "=&r"(odd)
+            : [count] "r"(count)
+            : "cc", "memory");
     return column;
+}
+
+/* `count` bytes to `to`; returns its end. */
+static __attribute__((noinline)) int8_t *nn_append(int8_t *to, const int8_t *x, int32_t count)
+{
+    for (; count >= 4; count -= 4, to += 4, x += 4) {
+        __builtin_memcpy(to, x, 4);
+    }
+    for (; count > 0; count--) {
+        *to++ = *x++;
+    }
+    return to;
 }
 
 /* Two values of k of four outputs and two columns: x in r0, r1 ... */

@@ -37,13 +37,8 @@ static __attribute__((noinline)) void nn_plane_copy(const int8_t *x, const nn_ch
 
 /* A filter of 3 x 3: the first two and the last two weights of each row. */
 typedef struct {
-    int16x2_t left[3], right[3];
+    int32_t left[3], right[3];
 } nn_filter3_t;
-
-static inline int16x2_t nn_two(int32_t low, int32_t high)
-{
-    return (int16x2_t)(((uint32_t)low & 0xFFFFu) | (uint32_t)high << 16);
-}
 
 /* What a row of outputs needs besides its filter, in the order it is loaded. */
 typedef struct {
@@ -103,8 +98,8 @@ static inline int32_t nn_filter3_one(const nn_filter3_t *f, const int16_t *corne
 #pragma GCC unroll 3
     for (int8_t i = 0; i < 3; i++, corner += width) {
         const int32_t *x = (const int32_t *)(const void *)corner;
-        sum = __smlad((int16x2_t)x[0], f->left[i], sum);
-        sum = __smlabt(x[1], (int32_t)f->right[i], sum);
+        sum = __smlad((int16x2_t)x[0], (int16x2_t)f->left[i], sum);
+        sum = __smlabt(x[1], f->right[i], sum);
     }
     return sum;
 }
@@ -113,8 +108,8 @@ static inline int32_t nn_filter3_one(const nn_filter3_t *f, const int16_t *corne
 static __attribute__((noinline)) void nn_plane_filter3(const nn_plane_t *p, const int16_t *plane, NN_ROM int8_t *w,
                                                        nn_row3_t *r, int8_t *output, const nn_channel_t *c)
 {
-    const nn_filter3_t f = {.left = {nn_two(w[0], w[1]), nn_two(w[3], w[4]), nn_two(w[6], w[7])},
-                            .right = {nn_two(w[1], w[2]), nn_two(w[4], w[5]), nn_two(w[7], w[8])}};
+    const nn_filter3_t f = {.left = {nn_pair(w[0], w[1]), nn_pair(w[3], w[4]), nn_pair(w[6], w[7])},
+                            .right = {nn_pair(w[1], w[2]), nn_pair(w[4], w[5]), nn_pair(w[7], w[8])}};
     int32_t down = p->stride.height * p->width, width = c->size.width, right = p->stride.width;
     for (int32_t rows = c->size.height; rows > 0; rows--, plane += down, output += c->row) {
         const int16_t *corner = plane, *end = plane + width * right;
@@ -139,7 +134,7 @@ static inline int32_t nn_plane_window(const nn_plane_t *p, const int16_t *corner
         for (; left >= 2; left -= 2, x += 2, weights += 2) {
             uint32_t pair;
             __builtin_memcpy(&pair, x, 4);
-            sum = __smlad((int16x2_t)pair, nn_two(weights[0], weights[1]), sum);
+            sum = __smlad((int16x2_t)pair, (int16x2_t)nn_pair(weights[0], weights[1]), sum);
         }
         if (left) {
             sum += *x * *weights++;
