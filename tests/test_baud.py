@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import re
 import socket
 import struct
 import subprocess
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import echo
 import labwired
@@ -126,43 +128,50 @@ def answers(chip: labwired.Sim, line: bytes) -> list[tuple[int, int, bytes]]:
     return [parse(raw) for raw in said.split(b"\0")[:-1]]
 
 
-def test_the_mps2_changes_its_divider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As QEMU's monitor shows the register."""
-    echo.need("qemu-system-arm")
-    folder, monitor = made(tmp_path, "cortex-m4", monkeypatch), tmp_path / "monitor"
-    usual = emulator.command
+@contextmanager
+def monitored(board: str, folder: Path) -> Iterator[tuple[str, Callable[[int], int]]]:
+    """A board in QEMU: the path of its pty, and a look at a word of its memory or a register through the monitor."""
+    usual, socket_path = emulator.command, folder / "monitor"
 
-    def with_monitor(*words: object) -> list[str]:
-        argv = usual(*words)  # type: ignore[arg-type]
-        argv[argv.index("-monitor") + 1] = f"unix:{monitor},server,nowait"
+    def with_monitor(*words: Any) -> list[str]:
+        argv = usual(*words)
+        argv[argv.index("-monitor") + 1] = f"unix:{socket_path},server,nowait"
         return argv
 
-    monkeypatch.setattr(emulator, "command", with_monitor)
-    with emulate(load_board("cortex-m4"), folder) as path, socket.socket(socket.AF_UNIX) as talk:
-        talk.connect(str(monitor))
+    with pytest.MonkeyPatch.context() as patch, socket.socket(socket.AF_UNIX) as monitor:
+        patch.setattr(emulator, "command", with_monitor)
+        with emulate(load_board(board), folder) as path:
+            monitor.connect(str(socket_path))
+            monitor.settimeout(10)
+
+            def look(address: int) -> int:
+                monitor.sendall(f"xp /1wx {address}\n".encode())
+                said, wanted = "", re.compile(rf"{address:016x}: (0x[0-9a-f]{{8}})")
+                while not (found := wanted.search(said)):
+                    said += monitor.recv(4096).decode()
+                return int(found[1], 16)
+
+            yield path, look
+
+
+def test_the_mps2_changes_its_divider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    echo.need("qemu-system-arm")
+    with monitored("cortex-m4", made(tmp_path, "cortex-m4", monkeypatch)) as (path, look):
         line = echo.Line(path)
         for rate, divider in ((460_800, 54), (921_600, 27), (0, 217)):
             assert line.ask(baud(rate)) == (wire.BAUD_ANSWER, 7, struct.pack("<I", rate))
             line.ask(frame(HELLO, 8, b"\1"))
-            assert f"{divider:#010x}" in read(talk, "xp /1wx 0x40004010")
+            assert look(0x40004010) == divider
         assert line.ask(baud(2_000_000)) == (ERROR, 7, REFUSED)  # its divider is at least 16
         line.port.close()
 
 
-def read(monitor: socket.socket, command: str) -> str:
-    monitor.sendall(f"{command}\n".encode())
-    said, end = "", time.monotonic() + 10
-    while "0000000040004010:" not in said and time.monotonic() < end:
-        said += monitor.recv(4096).decode()
-    return said
-
-
 def arduino(tmp_path: Path, *flags: str) -> list[str]:
-    """What the Arduino port takes of 250000 to 2 M baud, then what it does to take 500000 and go back."""
+    """What the Arduino port takes of 250000 to 2 M baud, then what it does to take 500000, go back, and start."""
     main = 'extern "C" {\n#include "port.h"\n}\n#include <stdio.h>\nint main() {\n'
     main += "const unsigned long rates[] = {250000, 460800, 500000, 921600, 2000000};\n"
     main += 'for (unsigned long rate : rates) printf("%d", port_takes_baud(rate));\n'
-    main += "port_set_baud(500000); port_set_baud(0); }\n"
+    main += 'port_set_baud(500000); port_set_baud(0); port_start(); printf("%d credits", port_facts().credits); }\n'
     (tmp_path / "main.cpp").write_text(main)
     argv = ["g++", "-std=c++11", *flags, "-DBOARD_BAUD=115200", f"-I{echo.FIXTURES / 'arduino'}", *echo.include_flags()]
     argv += [str(tmp_path / "main.cpp"), str(PORTS / "arduino" / "port.cpp"), "-o", str(tmp_path / "main")]
@@ -172,9 +181,10 @@ def arduino(tmp_path: Path, *flags: str) -> list[str]:
 
 def test_the_arduino_port_waits_for_the_last_byte_and_begins_anew(tmp_path: Path) -> None:
     said = arduino(tmp_path, "-D__AVR__", "-DF_CPU=16000000L")
-    assert said == ["10101flush", "begin 500000", "flush", "begin 115200", ""]
+    assert said == ["10101flush", "begin 500000", "flush", "begin 115200", "begin 115200", "1 credits"]
     said = arduino(tmp_path, "-DARDUINO_ARCH_ESP32", "-DARDUINO_USB_CDC_ON_BOOT=0")
-    assert said == ["11111flush", "update 500000", "flush", "update 115200", ""]
+    assert said[:4] == ["11111flush", "update 500000", "flush", "update 115200"]
+    assert said[4:] == ["receive 8192", "begin 115200", "240 credits"]
 
 
 def test_esp_idf_is_told_the_rate_when_the_last_byte_has_left(tmp_path: Path) -> None:

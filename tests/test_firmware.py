@@ -43,6 +43,7 @@ PORTS = {
         "riscv64-unknown-elf-gcc", "-march=rv32imc", "-mabi=ilp32", "--specs=picolibc.specs", "-DBOARD_BAUD=115200",
         f"-I{echo.FIXTURES / 'idf'}",
     ),
+    "ring": ("arm-none-eabi-gcc", "-mcpu=cortex-m0plus", "-mthumb"),
     "rp2040": ("arm-none-eabi-gcc", "-mcpu=cortex-m0plus", "-mthumb", "-DBOARD_CLOCK_HZ=125000000"),
 }  # fmt: skip
 

@@ -2,20 +2,32 @@
 #include <Arduino.h>
 
 extern "C" {
+#include "credits.h"
 #include "divider.h"
 #include "port.h"
 }
 
+/* What the core's interrupt receives while the model runs. */
+#ifdef ARDUINO_ARCH_ESP32
+#define RECEIVE_BYTES 8192
+#elif defined(SERIAL_RX_BUFFER_SIZE)
+#define RECEIVE_BYTES (SERIAL_RX_BUFFER_SIZE - 1)
+#else
+#define RECEIVE_BYTES 0 /* nobody knows: one frame at a time */
+#endif
+
 /* Waits for the host where USB is native (Serial is false until it raises DTR); elsewhere Serial is true at once. */
 void port_start(void)
 {
+#ifdef ARDUINO_ARCH_ESP32
+    Serial.setRxBufferSize(RECEIVE_BYTES);
+#endif
     Serial.begin(BOARD_BAUD);
     while (!Serial) {
         delay(1);
     }
 }
 
-/* Nothing reads while the model runs, and a core's receive buffer may be 64 bytes: so one frame at a time. */
 port_facts_t port_facts(void)
 {
     port_facts_t facts;
@@ -23,7 +35,7 @@ port_facts_t port_facts(void)
     facts.clock_kind = PORT_CLOCK_MICROSECONDS;
     facts.clock_hz = 1000000;
     facts.reset_cause = PORT_RESET_UNKNOWN;
-    facts.credits = 1;
+    facts.credits = credits_of(RECEIVE_BYTES);
     return facts;
 }
 

@@ -9,17 +9,13 @@
 #include "freertos/FreeRTOS.h"
 #include "freertos/task.h"
 
+#include "credits.h"
 #include "divider.h"
-#include "model.h"
 #include "runtime.h"
 #include "session.h"
 
-#ifndef SESSION_ANSWERS
-#define SESSION_ANSWERS 4 /* as session.c has it */
-#endif
-
 enum { LINE = UART_NUM_0 };
-enum { RECEIVE_BYTES = 8192 /* filled by an interrupt while the model runs */, FRAME_EXTRA_BYTES = 16 };
+enum { RECEIVE_BYTES = 8192 /* filled by an interrupt while the model runs */ };
 enum { CRYSTAL_HZ = 40000000, LEAST_SIXTEENTHS = 2 << 4, MOST_SIXTEENTHS = 0xFFF << 4 };
 enum { RESTS_EVERY_US = 1000000 /* the task watchdog looks whether the idle task had its turn every 5 s */ };
 
@@ -63,21 +59,13 @@ static uint8_t reset_cause(void)
     }
 }
 
-/* As many windows under way as the receive buffer holds, with a resent one besides. */
-static uint8_t credits(void)
-{
-    const int frames = RECEIVE_BYTES / (MODEL_INPUT_BYTES + MODEL_INPUT_BYTES / 254 + FRAME_EXTRA_BYTES) - 1;
-
-    return (uint8_t)(frames < 1 ? 1 : frames > SESSION_ANSWERS ? SESSION_ANSWERS : frames);
-}
-
 port_facts_t port_facts(void)
 {
     const port_facts_t facts = {
         .clock_kind = PORT_CLOCK_CYCLES,
         .clock_hz = esp_rom_get_cpu_ticks_per_us() * 1000000u,
         .reset_cause = reset_cause(),
-        .credits = credits(),
+        .credits = credits_of(RECEIVE_BYTES),
     };
 
     return facts;

@@ -6,6 +6,7 @@ extern const uint32_t data_load[];
 
 int main(void);
 void reset(void);
+void on_receive(void);
 
 void reset(void)
 {
@@ -27,14 +28,19 @@ static void stop(void)
     }
 }
 
+/* The port's, if it lets interrupts through. */
+__attribute__((weak)) void on_receive(void)
+{
+}
+
 typedef union {
     const void *stack;
     void (*handler)(void);
 } vector_t;
 
-__attribute__((section(".vectors"), used)) static const vector_t vectors[16] = {
-    {.stack = stack_top}, {.handler = reset}, {.handler = stop}, {.handler = stop},
-    {.handler = stop},    {.handler = stop},  {.handler = stop}, {.handler = 0},
-    {.handler = 0},       {.handler = 0},     {.handler = 0},    {.handler = stop},
-    {.handler = stop},    {.handler = 0},     {.handler = stop}, {.handler = stop},
+__attribute__((section(".vectors"), used)) static const vector_t vectors[17] = {
+    {.stack = stack_top}, {.handler = reset},      {.handler = stop}, {.handler = stop}, {.handler = stop},
+    {.handler = stop},    {.handler = stop},       {.handler = 0},    {.handler = 0},    {.handler = 0},
+    {.handler = 0},       {.handler = stop},       {.handler = stop}, {.handler = 0},    {.handler = stop},
+    {.handler = stop},    {.handler = on_receive}, /* interrupt 0: UART 0 has received */
 };

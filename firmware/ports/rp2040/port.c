@@ -1,7 +1,8 @@
-/* RP2040 (Raspberry Pi Pico) without an SDK: the crystal and the PLL as clock, UART0 on GP0 and GP1 polled, SysTick as
-   cycle counter. Registers from Raspberry Pi's RP2040 datasheet. */
+/* RP2040 (Raspberry Pi Pico) without an SDK: the crystal and the PLL as clock, UART0 on GP0 and GP1, SysTick as cycle
+   counter. Registers from Raspberry Pi's RP2040 datasheet. */
 #include "port.h"
 
+#include "../ring/ring.h"
 #include "divider.h"
 
 #ifndef REGISTER /* a test has its own */
@@ -33,9 +34,12 @@
 #define UART0_DIVIDER_64THS REGISTER(0x40034028)
 #define UART0_FORMAT REGISTER(0x4003402C)
 #define UART0_CONTROL REGISTER(0x40034030)
+#define UART0_INTERRUPTS REGISTER(0x40034038)
 #define WATCHDOG_CONTROL 0x40058000
 #define WATCHDOG_REASON REGISTER(0x40058008)
 #define CHIP_RESET REGISTER(0x40064008)
+#define NVIC_ENABLE REGISTER(0xE000E100)
+#define NVIC_PRIORITY_20_TO_23 REGISTER(0xE000E414)
 #define SYSTICK_CONTROL REGISTER(0xE000E010)
 #define SYSTICK_RELOAD REGISTER(0xE000E014)
 #define SYSTICK_VALUE REGISTER(0xE000E018) /* counts down, once a cycle */
@@ -48,10 +52,12 @@ enum { PLL_VCO_HZ = 1500000000, PLL_DIVIDE_BY_12 = 6 << 16 | 2 << 12, CRYSTAL_HZ
 enum { GPIO_UART = 2, PAD_INPUT_PULLED_UP = 0x5A };
 enum { UART_SENDS = 1 << 3, UART_RECEIVE_EMPTY = 1 << 4, UART_TRANSMIT_FULL = 1 << 5 };
 enum { UART_8_BITS_FIFOS = 3 << 5 | 1 << 4, UART_ENABLE = 1 | 1 << 8 | 1 << 9 };
+enum { UART_RECEIVE_HALF_FULL = 1 << 4 /* in UART0_INTERRUPTS: 16 bytes of the FIFO's 32, as it is after a reset */ };
+enum { NVIC_UART0 = 20, LOWEST_PRIORITY = 0xC0 /* below SysTick, which the interrupt's own clock needs */ };
+enum { ENTRY_TICKS = 40 /* of an interrupt outside of on_receive(), and of its saved registers: about */ };
 enum { WATCHDOG_ENABLE = 1 << 30 };
 enum { SYSTICK_ENABLE = 7 /* processor clock, with interrupt */, SYSTICK_BITS = 24, SYSTICK_MAX = 0xFFFFFF };
 enum { BAUD = 115200, LEAST_64THS = 1 << 6, MOST_64THS = 0xFFFF << 6 };
-enum { CREDITS = 1 /* receive is polled: while the model runs only the FIFO takes bytes */ };
 
 #define READY 0x80000000u /* in CRYSTAL_STATUS and PLL_STATUS */
 
@@ -60,10 +66,37 @@ _Static_assert(BOARD_CLOCK_HZ == PLL_VCO_HZ / 12, "clock_hz of the board: 125 MH
 static volatile uint32_t wraps; /* of SysTick */
 
 void on_tick(void);
+void on_receive(void);
 
 void on_tick(void)
 {
     wraps++;
+}
+
+static uint32_t cycles(void)
+{
+    uint32_t before, ticks;
+
+    do {
+        before = wraps;
+        ticks = SYSTICK_MAX - SYSTICK_VALUE;
+    } while (before != wraps);
+    return before << SYSTICK_BITS | ticks;
+}
+
+static void receive(void)
+{
+    while ((UART0_FLAGS & UART_RECEIVE_EMPTY) == 0) {
+        ring_put((uint8_t)UART0_DATA);
+    }
+}
+
+void on_receive(void)
+{
+    const uint32_t start = cycles();
+
+    receive();
+    ring_spent(cycles() - start + ENTRY_TICKS);
 }
 
 static void end_resets(uint32_t blocks)
@@ -139,6 +172,9 @@ void port_start(void)
     SYSTICK_RELOAD = SYSTICK_MAX;
     SYSTICK_VALUE = 0;
     SYSTICK_CONTROL = SYSTICK_ENABLE;
+    UART0_INTERRUPTS = UART_RECEIVE_HALF_FULL;
+    NVIC_PRIORITY_20_TO_23 = LOWEST_PRIORITY;
+    NVIC_ENABLE = 1u << NVIC_UART0;
 }
 
 static uint8_t reset_cause(void)
@@ -160,21 +196,22 @@ port_facts_t port_facts(void)
         .clock_kind = PORT_CLOCK_CYCLES,
         .clock_hz = BOARD_CLOCK_HZ,
         .reset_cause = reset_cause(),
-        .credits = CREDITS,
+        .credits = credits_of(RING_BYTES),
     };
 
     return facts;
 }
 
+/* Who waits here looks into the FIFO himself: the interrupt comes only when that is half full. */
 size_t port_read(uint8_t *bytes, size_t capacity)
 {
     size_t count = 0;
 
-    while ((UART0_FLAGS & UART_RECEIVE_EMPTY) != 0) {
-    }
-    while (count < capacity && (UART0_FLAGS & UART_RECEIVE_EMPTY) == 0) {
-        bytes[count] = (uint8_t)UART0_DATA;
-        count++;
+    while (count == 0) {
+        __asm__ volatile("cpsid i" ::: "memory");
+        receive();
+        __asm__ volatile("cpsie i" ::: "memory");
+        count = ring_take(bytes, capacity);
     }
     return count;
 }
@@ -190,11 +227,5 @@ void port_write(const uint8_t *bytes, size_t count)
 
 uint32_t port_ticks(void)
 {
-    uint32_t before, ticks;
-
-    do {
-        before = wraps;
-        ticks = SYSTICK_MAX - SYSTICK_VALUE;
-    } while (before != wraps);
-    return before << SYSTICK_BITS | ticks;
+    return ring_ticks(cycles);
 }

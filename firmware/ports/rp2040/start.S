@@ -54,6 +54,10 @@ boot2:
     .word   stop
     .endr
     .word   on_tick
+    .rept   20
+    .word   stop
+    .endr
+    .word   on_receive      /* interrupt 20: UART0 */
 
 /* Everything else is copied to RAM; in assembly, for a compiler may make a loop a call of what is not there yet. */
     .section .boot.text, "ax"
