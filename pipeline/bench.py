@@ -12,7 +12,21 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import built, facts, files, gates, journal, layers, metrics, ports, sample, speed, transport, verdict
+from pipeline import (
+    built,
+    facts,
+    files,
+    gates,
+    hops,
+    journal,
+    layers,
+    metrics,
+    ports,
+    sample,
+    speed,
+    transport,
+    verdict,
+)
 from pipeline.board import Board, load_board
 from pipeline.built import Built
 from pipeline.device import Device
@@ -151,7 +165,7 @@ def stream(device: Device, info: Info, model: Built, outcome: Outcome, book: Jou
     judge_early(outcome, model, np.flatnonzero(outcome.answered))
     try:
         with progress(f"{model.name} on {model.board.name}", len(todo)) as advance:
-            for answer in device.run(supply(model, outcome, todo)):
+            for answer in hops.answers(device, info, supply(model, outcome, todo), *model.sizes):
                 index = int(todo[answer.index])
                 book.note(index, answer.ticks, answer.output)
                 outcome.take(index, answer.ticks, answer.output)

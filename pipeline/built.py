@@ -35,6 +35,11 @@ class Built:
     size: Mapping[str, Any]
     reference: Mapping[str, NDArray[Any]]
 
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Bytes of a window and of its answer; firmware that streams takes and makes a part of them at a time."""
+        return self.reference["inputs"][0].nbytes, self.reference["outputs"][0].nbytes
+
 
 def load(name: str, board: str, runtime: str) -> Built:
     """Read and check the files of a build; a Problem names the command that makes what is missing."""

@@ -128,9 +128,10 @@ class Device:
         raise Problem(self.name, what, "keep other programs off the board and run again", EXIT_DEVICE)
 
     def ask(self, type_: int, body: bytes, seconds: float) -> Frame:
-        """The answer to one frame that is no window, asked again when the line loses it; ERROR is an answer too."""
+        """The answer to one frame, asked again when the line loses it; ERROR is an answer too."""
+        seq = self._next_seq()  # the same in each try: what was run is answered from memory
         for _ in range(TRIES):
-            seq, end = self._next_seq(), time.monotonic() + seconds
+            end = time.monotonic() + seconds
             self._frames.queue(b"\0" + wire.encode(Frame(type_, seq, body)))
             while (left := end - time.monotonic()) > 0:
                 refused = self.stats.refused

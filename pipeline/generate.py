@@ -27,14 +27,14 @@ KERNEL_VERSION = 1  # NN_VERSION of firmware/kernels/nn.h that this generator wr
 CTYPES = {"int8": "int8_t", "int16": "int16_t", "int32": "int32_t", "bool": "int8_t"}
 
 
-def compile_model(content: bytes, where: Path | str, core: Core = PORTABLE, hop: int = 0) -> Plan:
+def compile_model(content: bytes, where: Path | str, core: Core = PORTABLE, hop: int | None = None) -> Plan:
     """The whole compiler: .tflite -> Graph -> passes -> operators -> Plan, with the kernels fastest on the core.
 
     With a `hop`, the Plan takes so many rows an inference and keeps what later ones need: see streaming.py.
     """
     graph = import_model(content, where)
     operators(graph, where)  # what is wrong is told of the file's own operators
-    graph = simplified(streamed(graph, hop, where) if hop else graph)
+    graph = simplified(graph if hop is None else streamed(graph, hop, where))
     return plan(*ordered(graph, operators(graph, where), core), core)
 
 
@@ -151,7 +151,7 @@ def write(folder: Path, plan: Plan, content: bytes, head: Mapping[str, Any]) -> 
 def generate(folder: Path, path: Path, head: Mapping[str, Any]) -> str:
     """The compiled runtime's files of a .tflite into `folder`; returns what they come to, in words."""
     content, core = path.read_bytes(), board_core(head["board"])
-    made = compile_model(content, path, core_of(core))
+    made = compile_model(content, path, core_of(core), head.get("hop"))
     write(folder, made, content, {**head, "core": core, "kernel_version": KERNEL_VERSION})
     return (f"{len(made.steps)} calls, arena {made.layout.arena_bytes} bytes (at least {made.layout.arena_bound}),"
             f" weights {made.weights_bytes} bytes")  # fmt: skip
@@ -171,12 +171,18 @@ def board_core(board: str) -> str:
     return str(named["core"]) if "core" in named else board_core(named["like"]) if "like" in named else ""
 
 
+def _check_streams(runtime: str) -> None:
+    if runtime != "compiled":
+        raise Problem("--stream", f"runtime {runtime} takes whole windows", "leave --runtime out")
+
+
 def main(argv: Sequence[str]) -> int:
-    """`python -m pipeline.generate NAME --board BOARD [--runtime compiled]`"""
+    """`python -m pipeline.generate NAME --board BOARD [--runtime compiled] [--stream HOP]`"""
     parser = argparse.ArgumentParser(prog="python -m pipeline.generate", description=__doc__)
     parser.add_argument("name", help="a folder of models/")
     parser.add_argument("--board", required=True, help="a file of boards/; its name names the output folder")
     parser.add_argument("--runtime", default="compiled", help="a folder of firmware/runtimes/")
+    parser.add_argument("--stream", metavar="HOP", type=int, help="firmware that takes HOP rows of a window at a time")
     arguments = parser.parse_args(argv)
     name = files.check_model_name(arguments.name)
     check_board_name(arguments.board)
@@ -184,6 +190,9 @@ def main(argv: Sequence[str]) -> int:
     path = files.needed(files.build_dir(name) / "model.tflite", f"python -m pipeline.quantize {name}")
     head = {"generator": f"pipeline.generate {__version__}", "model": name, "board": arguments.board,
             "runtime": arguments.runtime}  # fmt: skip
+    if arguments.stream is not None:
+        _check_streams(arguments.runtime)
+        head["hop"] = arguments.stream
     folder = files.firmware_dir(name, arguments.board, arguments.runtime)
     stage = tflm.generate if arguments.runtime == "tflm" else generate
     print(f"{folder}: {stage(folder, path, head)}")  # noqa: T201

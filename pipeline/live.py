@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import bench, metrics
+from pipeline import bench, hops, metrics
 from pipeline.bench import Ask
 from pipeline.built import Built
 from pipeline.device import Device
@@ -41,7 +41,8 @@ class Live:
             raise Problem(f"model {self.built.name}", what)
         inputs = metrics.quantize(given, edges["input"]) if real else given
         answers = np.zeros((len(inputs), *edges["output"]["shape"]), np.int8)
-        for answer in self._device.run(window.tobytes() for window in inputs):
+        given_bytes = (window.tobytes() for window in inputs)
+        for answer in hops.answers(self._device, self.info, given_bytes, *self.built.sizes):
             answers[answer.index].flat = np.frombuffer(answer.output, np.int8)
         return metrics.dequantize(answers, edges["output"]) if real else answers
 
