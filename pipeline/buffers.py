@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline import edges
 from pipeline.arena import Buffer, arena_size, lower_bound, pack
 from pipeline.graph import Graph
+from pipeline.views import Views
 
 
 @dataclass(frozen=True)
@@ -47,13 +48,10 @@ class Layout:
     arena_bound: int
 
 
-def lay_out(graph: Graph, uses: Sequence[Use], alias: Mapping[int, int]) -> Layout:
-    """Pack the activations of `uses`; `alias` maps the output of a free reshape to the tensor whose bytes it shows."""
-
-    def root(tensor: int) -> int:
-        return root(alias[tensor]) if tensor in alias else tensor
-
-    lives = _lives(graph, uses, root_of := {t: root(t) for t in range(len(graph.tensors))})
+def lay_out(graph: Graph, uses: Sequence[Use], views: Views) -> Layout:
+    """Pack the activations of `uses`; tensors that are views lie where the bytes are that they show."""
+    roots = {t: views.root(t) for t in range(len(graph.tensors))}
+    lives = _lives(graph, uses, root_of := {t: root for t, (root, _) in roots.items()})
     home = _take_over(graph, uses, root_of, lives)
     members: dict[int, list[int]] = {}
     for tensor in lives:
@@ -76,7 +74,7 @@ def lay_out(graph: Graph, uses: Sequence[Use], alias: Mapping[int, int]) -> Layo
     at_scratch = dict(zip(scratch, starts[len(packed) :], strict=False))
     at_state = dict(zip(states, starts[len(packed) + len(scratch) :], strict=True))
     used = {i for use in uses for i in (*use.reads, use.writes)} | {*graph.inputs, *graph.outputs}
-    places = {t: homes[home[root_of[t]]] for t in sorted(used)}
+    places = {t: replace(place := homes[home[root_of[t]]], offset=place.offset + roots[t][1]) for t in sorted(used)}
     spans = {t: lives[root_of[t]] for t in used}
     return Layout(places, spans, at_scratch, at_state, arena_size(buffers, starts), lower_bound(buffers))
 
@@ -108,8 +106,9 @@ def _take_over(graph: Graph, uses: Sequence[Use], root_of: Mapping[int, int],
     callers = {root_of[i] for i in (*graph.inputs, *graph.outputs)}
     for index, use in enumerate(uses):
         target = root_of[use.writes]
-        for source in (root_of[tensor] for tensor in use.in_place):
-            same_size = graph.tensors[source].bytes == graph.tensors[target].bytes
+        for tensor, source in ((tensor, root_of[tensor]) for tensor in use.in_place):
+            sizes = {graph.tensors[each].bytes for each in (tensor, source, use.writes, target)}
+            same_size = len(sizes) == 1  # so none of them is a part of another
             if same_size and not {source, target} & callers and last[home[source]] == index:
                 home[target] = home[source]
                 last[home[source]] = last[target]

@@ -63,6 +63,11 @@ def edge_json(*tensors: Tensor) -> dict[str, Any]:
     return {"bytes": edges.size(tensors), **known, "shape": shape}
 
 
+def array_key(values: NDArray[Any]) -> tuple[str, tuple[int, ...], bytes]:
+    """What two arrays have in common that can be one in C."""
+    return str(values.dtype), values.shape, values.tobytes()
+
+
 def rows(values: NDArray[Any]) -> list[str]:
     """Numbers with commas, broken into lines."""
     lines, line = [], ""

@@ -9,33 +9,38 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline import __version__, files, tflm
 from pipeline.cores import PORTABLE, Core, core_of
-from pipeline.ctext import c_prefix, edge, flatbuffer_array, origin, render, rows, write_changed
+from pipeline.ctext import array_key, c_prefix, edge, flatbuffer_array, origin, render, rows, write_changed
 from pipeline.flatbuffer import read
 from pipeline.graph import Tensor
 from pipeline.importer import import_model, operators
 from pipeline.ops.base import Field
 from pipeline.order import ordered
 from pipeline.passes import simplified
-from pipeline.plan import Plan, Step, plan, plan_json
+from pipeline.plan import Plan, Step, plan_json
 from pipeline.problem import Problem, did_you_mean, run
 from pipeline.streaming import streamed
+from pipeline.stripes import fitted
 
 KERNEL_VERSION = 1  # NN_VERSION of firmware/kernels/nn.h that this generator writes for
+Names = dict[tuple[int, str], str]
 CTYPES = {"int8": "int8_t", "int16": "int16_t", "int32": "int32_t", "bool": "int8_t"}
 
 
-def compile_model(content: bytes, where: Path | str, core: Core = PORTABLE, hop: int | None = None) -> Plan:
+def compile_model(content: bytes, where: Path | str, core: Core = PORTABLE, hop: int | None = None,
+                  most: int | None = None) -> Plan:  # fmt: skip
     """The whole compiler: .tflite -> Graph -> passes -> operators -> Plan, with the kernels fastest on the core.
 
-    With a `hop`, the Plan takes so many rows an inference and keeps what later ones need: see streaming.py.
+    With a `hop`, the Plan takes so many rows an inference and keeps what later ones need: see streaming.py. Where the
+    arena would be larger than `most` bytes, parts of the model are computed in stripes: see stripes.py.
     """
     graph = import_model(content, where)
     operators(graph, where)  # what is wrong is told of the file's own operators
     graph = simplified(graph if hop is None else streamed(graph, hop, where))
-    return plan(*ordered(graph, operators(graph, where), core), core)
+    return fitted(*ordered(graph, operators(graph, where), core), core, most)
 
 
 def sources(plan: Plan, content: bytes, model: str) -> dict[str, str]:
@@ -48,6 +53,7 @@ def sources(plan: Plan, content: bytes, model: str) -> dict[str, str]:
 def _view(plan: Plan, content: bytes, model: str) -> dict[str, Any]:
     """What the templates name."""
     prefix = c_prefix(model)
+    names, arrays = _arrays(plan, prefix)
     states = [
         {"name": plan.steps[i].name, "offset": offset, "bytes": plan.steps[i].state_bytes,
          "array": f"{prefix}_{plan.steps[i].name}_state"}
@@ -62,18 +68,21 @@ def _view(plan: Plan, content: bytes, model: str) -> dict[str, Any]:
         "arena_bytes": plan.layout.arena_bytes,
         "weights_bytes": plan.weights_bytes,
         "kernels": sorted({step.call.kernel for step in plan.steps} | ({"nn_load_s8"} if states else set())),
-        "steps": (steps := [_step(plan, step, prefix) for step in plan.steps]),
+        "steps": (steps := [_step(plan, step, names) for step in plan.steps]),
         "call_width": max(len(step["call"]) for step in steps),
         "arena_tensors": [*_arena_tensors(plan), *_own_bytes(plan)],
         "states": states,
-        "arrays": [array for step in plan.steps for array in _arrays(step, prefix)],
+        "arrays": [
+            {"name": name, "ctype": CTYPES[str(values.dtype)], "shape": values.shape, "rows": rows(values.reshape(-1))}
+            for name, values in arrays.items()
+        ],
         **flatbuffer_array(content),
         "registrations": tflm.registrations(read(content)),
     }
 
 
-def _step(plan: Plan, step: Step, prefix: str) -> dict[str, Any]:
-    fields = [(name, _value(value, f"{prefix}_{step.name}_{name}")) for name, value in step.call.fields.items()]
+def _step(plan: Plan, step: Step, names: Names) -> dict[str, Any]:
+    fields = [(name, _value(value, names.get((step.index, name), ""))) for name, value in step.call.fields.items()]
     operands = [_where(plan, tensor) for tensor in (*step.inputs, step.output)]
     own = ((plan.layout.scratch, "scratch"), (plan.layout.states, "state"))
     own_bytes = [f"{step.name}_{kind}" for at, kind in own if step.index in at]
@@ -131,15 +140,20 @@ def _own_bytes(plan: Plan) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _arrays(step: Step, prefix: str) -> list[dict[str, Any]]:
-    """The constant arrays of a step, flat in C with their shape as a product."""
-    start = {} if step.call.state is None else {"state": step.call.state}
-    return [
-        {"name": f"{prefix}_{step.name}_{name}", "ctype": CTYPES[str(value.dtype)],
-         "shape": value.shape, "rows": rows(value.reshape(-1))}
-        for name, value in {**step.call.fields, **start}.items()
-        if isinstance(value, np.ndarray)
-    ]  # fmt: skip
+def _arrays(plan: Plan, prefix: str) -> tuple[Names, dict[str, NDArray[Any]]]:
+    """The C name of every constant array by step and field, and the arrays by name; equal ones are one."""
+    names: Names = {}
+    arrays: dict[str, NDArray[Any]] = {}
+    same: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+    for step in plan.steps:
+        for field, value in step.call.fields.items():
+            if isinstance(value, np.ndarray):
+                name = same.setdefault(array_key(value), f"{prefix}_{step.name}_{field}")
+                names[step.index, field] = name
+                arrays[name] = value
+        if step.call.state is not None:
+            arrays[f"{prefix}_{step.name}_state"] = step.call.state
+    return names, arrays
 
 
 def write(folder: Path, plan: Plan, content: bytes, head: Mapping[str, Any]) -> None:
@@ -150,11 +164,13 @@ def write(folder: Path, plan: Plan, content: bytes, head: Mapping[str, Any]) -> 
 
 def generate(folder: Path, path: Path, head: Mapping[str, Any]) -> str:
     """The compiled runtime's files of a .tflite into `folder`; returns what they come to, in words."""
-    content, core = path.read_bytes(), board_core(head["board"])
-    made = compile_model(content, path, core_of(core), head.get("hop"))
-    write(folder, made, content, {**head, "core": core, "kernel_version": KERNEL_VERSION})
+    content, board = path.read_bytes(), board_facts(head["board"])
+    core, most = board.get("core", ""), int(board.get("arena_bytes", "0").replace("_", "")) or None
+    made = compile_model(content, path, core_of(core), head.get("hop"), most)
+    facts = {"core": core, "arena_most": most, "kernel_version": KERNEL_VERSION}
+    write(folder, made, content, {**head, **facts})
     return (f"{len(made.steps)} calls, arena {made.layout.arena_bytes} bytes (at least {made.layout.arena_bound}),"
-            f" weights {made.weights_bytes} bytes")  # fmt: skip
+            f" weights {made.weights_bytes} bytes{made.note}")  # fmt: skip
 
 
 def check_board_name(board: str) -> None:
@@ -164,11 +180,11 @@ def check_board_name(board: str) -> None:
         raise Problem("boards", f"there is no board {board}", did_you_mean(board, known))
 
 
-def board_core(board: str) -> str:
-    """The core that a board's file, or that of the board it is like, names: all that the compiler asks of it."""
+def board_facts(board: str) -> dict[str, str]:
+    """All that the compiler asks of a board's file, or of that of the board it is like: its core and largest arena."""
     text = (files.project_root() / "boards" / f"{board}.toml").read_text(encoding="utf-8")
-    named = dict(re.findall(r'^(core|like) *= *"([^"]*)"', text, re.MULTILINE))
-    return str(named["core"]) if "core" in named else board_core(named["like"]) if "like" in named else ""
+    named = dict(re.findall(r'^(core|arena_bytes|like) *= *"?([^"\s]*)"?', text, re.MULTILINE))
+    return (board_facts(named["like"]) if "like" in named else {}) | named
 
 
 def _check_streams(runtime: str) -> None:

@@ -150,10 +150,9 @@ def difference(device: Device, window: bytes, operators: list[Facts], number: in
     wanted = expected[f"t{facts['output']}"]
     values = np.frombuffer(got, wanted.dtype).astype(np.int64)
     apart = np.abs(values - wanted.reshape(-1).astype(np.int64))
-    starts = facts.get("starts", [0] * len(facts["inputs"]))  # in the window, of a model with several inputs
     inputs = [
-        tensor(device, window, maker, number - 1)[start : start + expected[f"t{i}"].nbytes]
-        for i, maker, start in zip(facts["inputs"], facts["makers"], starts, strict=True)
+        b"".join(tensor(device, window, step, number - 1)[start : start + count] for step, start, count in makers)
+        for makers in facts["makers"]
     ]
     wrong = [i for i, content in zip(facts["inputs"], inputs, strict=True) if content != expected[f"t{i}"].tobytes()]
     at = int(np.argmax(apart > 0))
@@ -183,7 +182,9 @@ def reference_tensors(model: Built, index: int) -> dict[str, NDArray[Any]]:
     with tempfile.TemporaryDirectory() as folder:
         window, tensors = Path(folder) / "window.npz", Path(folder) / "tensors.npz"
         files.write_arrays(window, {"inputs": model.reference["inputs"][index : index + 1]})
-        _apart("pipeline.tensors", str(_flatbuffer(model)), str(window), str(tensors))
+        most = model.plan.get("arena_most")
+        compiled = ["--core", model.plan.get("core", ""), *(["--arena", str(most)] if most else [])]
+        _apart("pipeline.tensors", str(_flatbuffer(model)), str(window), str(tensors), *compiled)
         return files.read_arrays(tensors, "python -m pipeline.tensors")
 
 

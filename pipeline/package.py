@@ -38,7 +38,7 @@ def package(name: str, board: Board) -> Path:
     made_by = f"python -m pipeline.quantize {name}"
     content = files.needed(folder / "model.tflite", made_by).read_bytes()
     quantize = files.read_json(folder / "quantize.json", made_by)
-    made = compile_model(content, folder / "model.tflite", core_of(board.core))
+    made = compile_model(content, folder / "model.tflite", core_of(board.core), most=board.arena_bytes)
     raise_all(arena_does_not_fit(name, board, {"arena_bytes": made.layout.arena_bytes}))
     word = c_prefix(name)
     reference = files.read_arrays(folder / "reference.npz", made_by)

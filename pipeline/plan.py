@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,10 @@ import numpy as np
 
 from pipeline.buffers import Layout, Use, lay_out
 from pipeline.cores import PORTABLE, Core
-from pipeline.ctext import edge_json
+from pipeline.ctext import array_key, edge_json
 from pipeline.graph import Graph, Node, Tensor
 from pipeline.ops.base import Call, Op, Part, activations, load, parts
+from pipeline.views import Views, find_views, pieces
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ class Plan:
     graph: Graph
     steps: tuple[Step, ...]
     layout: Layout
+    views: Views
+    note: str = ""  # what else there is to say of it
 
     @property
     def input(self) -> Tensor:
@@ -67,43 +70,37 @@ class Plan:
 
     @property
     def weights_bytes(self) -> int:
-        """Bytes of all constant arrays."""
-        return sum(step.weights_bytes for step in self.steps)
+        """Bytes of all constant arrays; equal ones count once."""
+        arrays = [value for step in self.steps for value in step.call.fields.values() if isinstance(value, np.ndarray)]
+        return sum(value.nbytes for value in {array_key(value): value for value in arrays}.values())
 
 
 def plan(graph: Graph, ops: Sequence[Op], core: Core = PORTABLE) -> Plan:
     """Order, kernels, buffers and offsets for a graph whose operators are `ops`, node by node, on a core."""
-    alias = _free_reshapes(graph, ops)
-    steps = _steps(graph, ops, alias, core)
+    made = [_planned(graph, ops, core, joins) for joins in (True, False)]
+    return min(made, key=lambda each: each.layout.arena_bytes)  # what is joined lives from its first part on
+
+
+def _planned(graph: Graph, ops: Sequence[Op], core: Core, joins: bool) -> Plan:
+    views = find_views(graph, ops, joins)
+    steps = _steps(graph, ops, views, core)
     uses = [Use(step.inputs, step.output, step.in_place, step.call.scratch, step.state_bytes) for step in steps]
-    return Plan(graph, steps, lay_out(graph, uses, alias))
+    return Plan(graph, steps, lay_out(graph, uses, views), views)
 
 
-def _parts(graph: Graph, node: Node, op: Op, alias: Mapping[int, int], core: Core) -> tuple[Part, ...]:
-    """The node's calls; a reshape that is not free is a copy."""
-    if node.outputs[0] in alias:
-        return ()
+def _parts(graph: Graph, place: int, op: Op, views: Views, core: Core) -> tuple[Part, ...]:
+    """The calls of an operator, by its place, that no view saves; a reshape that is no view is a copy."""
+    node = graph.nodes[place]
     copy = Call("nn_copy_s8", "nn_copy_t", {"count": graph.output(node).bytes})
-    return parts(node, graph, op, core) or (Part(copy, (0,)),)
+    calls = parts(node, graph, op, core) or (Part(copy, (0,)),)
+    return tuple(part for number, part in enumerate(calls) if (place, number) not in views.saved)
 
 
-def _free_reshapes(graph: Graph, ops: Sequence[Op]) -> dict[int, int]:
-    """Outputs that are their input's bytes; not those that would make one of the caller's tensors another of his."""
-    alias: dict[int, int] = {}
-    callers = {*graph.inputs, *graph.outputs}
-    for node, op in zip(graph.nodes, ops, strict=True):
-        source, output = alias.get(node.inputs[0], node.inputs[0]), node.outputs[0]
-        if op.call() is None and not {source, output} <= callers:
-            alias[output] = source
-            callers.update({source} if output in callers else ())
-    return alias
-
-
-def _steps(graph: Graph, ops: Sequence[Op], alias: Mapping[int, int], core: Core) -> tuple[Step, ...]:
+def _steps(graph: Graph, ops: Sequence[Op], views: Views, core: Core) -> tuple[Step, ...]:
     """One step per kernel call; a constant activation is loaded to RAM before its first use."""
     steps: list[Step] = []
     names: set[str] = set()
-    for node, op in zip(graph.nodes, ops, strict=True):
+    for place, (node, op) in enumerate(zip(graph.nodes, ops, strict=True)):
         path, inputs, macs = layer_path(graph, node), activations(node, graph), op.macs
         name, title = c_name(path, node.op), "/".join(path)
         for tensor in dict.fromkeys(inputs):
@@ -111,7 +108,7 @@ def _steps(graph: Graph, ops: Sequence[Op], alias: Mapping[int, int], core: Core
             if values is not None and all(step.output != tensor for step in steps):
                 loaded = _unique(f"{name}_operand", names)
                 steps.append(Step(len(steps), "LOAD", loaded, title, load(values), (), tensor, (), 0))
-        for part in _parts(graph, node, op, alias, core):
+        for part in _parts(graph, place, op, views, core):
             operands, output = tuple(inputs[slot] for slot in part.slots), node.outputs[part.output]
             in_place = tuple(inputs[slot] for slot in (*op.in_place, *part.call.in_place))
             steps.append(
@@ -163,20 +160,14 @@ def _unique(name: str, taken: set[str]) -> str:
     return unique
 
 
-def _maker(plan: Plan, tensor: int, before: int) -> int:
-    """The step whose output holds the bytes of this input of step `before`, behind reshapes too; -1 for the window."""
-    made_by = {node.outputs[0]: node.inputs[0] for node in plan.graph.nodes if node.inputs}
-    while True:
-        steps = [step.index for step in plan.steps[:before] if step.output == tensor]
-        if steps or tensor in plan.graph.inputs:
-            return steps[-1] if steps else -1
-        tensor = made_by[tensor]
-
-
-def _start(plan: Plan, tensor: int) -> int:
-    """Where an input of the model begins in the window; 0 for what a step made."""
-    place = plan.layout.places[tensor]
-    return place.offset if place.kind == "input" else 0
+def _makers(plan: Plan, tensor: int, before: int) -> list[tuple[int, int, int]]:
+    """Where the bytes of this input of step `before` come from: (step, or -1 for the window; first byte; bytes)."""
+    made = {step.output: step.index for step in plan.steps[:before]}
+    windows = {i: plan.layout.places[i].offset for i in plan.graph.inputs}
+    return [
+        (-1, windows[source] + start, count) if source in windows else (made[source], start, count)
+        for source, start, count in pieces(plan.graph, plan.views.by_tensor, made, tensor)
+    ]
 
 
 def plan_json(plan: Plan, **head: Any) -> dict[str, Any]:
@@ -195,8 +186,8 @@ def plan_json(plan: Plan, **head: Any) -> dict[str, Any]:
         "operators": [
             {"index": s.index, "op": s.op, "name": s.name, "kernel": s.call.kernel, "macs": s.macs,
              "weights_bytes": s.weights_bytes, "zeros": s.zeros, "output_shape": list(tensors[s.output].shape),
-             "inputs": list(s.inputs), "makers": [_maker(plan, tensor, s.index) for tensor in s.inputs],
-             "starts": [_start(plan, tensor) for tensor in s.inputs], "output": s.output,
+             "inputs": list(s.inputs), "makers": [_makers(plan, tensor, s.index) for tensor in s.inputs],
+             "output": s.output,
              "scratch_bytes": s.call.scratch, "state_bytes": s.state_bytes}
             for s in plan.steps
         ],

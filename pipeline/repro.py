@@ -59,6 +59,8 @@ def _in_file(graph: Graph, content: bytes, tensor: int) -> int:
 def write_folder(folder: Path, whole: bytes, tensor: int, inputs: list[int], core: str) -> None:
     """model.tflite of what makes `tensor` out of `inputs`, and where all has a kernel C, a main and a Makefile."""
     graph = read(whole, folder)
+    if tensor >= len(graph.tensors):
+        return  # a stripe, which no operator of a .tflite makes: its bytes say it all
     sources = {_in_file(graph, whole, i): (folder / f"input{at}.bin").read_bytes() for at, i in enumerate(inputs)}
     alone = part(graph, tensor, sources)
     if not alone.nodes:

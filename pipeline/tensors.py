@@ -10,23 +10,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import oracle
+from pipeline.cores import core_of
 from pipeline.evaluate import evaluate
 from pipeline.files import read_arrays, write_arrays
+from pipeline.generate import compile_model
 from pipeline.importer import import_model, operators
-from pipeline.passes import simplified
 from pipeline.problem import Problem, Problems, run
 
 
-def tensors(content: bytes, window: NDArray[np.int8], where: Path | str) -> dict[int, NDArray[Any]]:
-    """By index, of the integer oracle, and those that passes add; of tflite-runtime where an operator has no kernel."""
+def tensors(content: bytes, window: NDArray[np.int8], where: Path | str, core: str = "", most: int | None = None
+            ) -> dict[int, NDArray[Any]]:  # fmt: skip
+    """By index, of the integer oracle, and those that the compiler adds for a core and an arena of `most` bytes.
+
+    Of tflite-runtime where an operator has no kernel."""
     try:
         graph = import_model(content, where)
         ops = operators(graph, where)
     except (Problem, Problems):
         return oracle.tensors(content, window, where)
     constants = {i: tensor.data for i, tensor in enumerate(graph.tensors) if tensor.data is not None}
-    small = simplified(graph)
-    return {**constants, **evaluate(small, operators(small, where), window), **evaluate(graph, ops, window)}
+    made = compile_model(content, where, core_of(core), most=most).graph
+    return {**constants, **evaluate(made, operators(made, where), window), **evaluate(graph, ops, window)}
 
 
 def main(argv: list[str]) -> int:
@@ -35,9 +39,11 @@ def main(argv: list[str]) -> int:
     parser.add_argument("model", type=Path)
     parser.add_argument("inputs", type=Path)
     parser.add_argument("outputs", type=Path)
+    parser.add_argument("--core", default="")
+    parser.add_argument("--arena", type=int, help="the largest that the board may have")
     options = parser.parse_args(argv)
     window = read_arrays(options.inputs, "python -m pipeline.quantize")["inputs"][0]
-    found = tensors(options.model.read_bytes(), window, options.model)
+    found = tensors(options.model.read_bytes(), window, options.model, options.core, options.arena)
     write_arrays(options.outputs, {f"t{index}": values for index, values in found.items()})
     return 0
 

@@ -122,11 +122,11 @@ def _constants(graph: Graph, node: Node) -> dict[str, Any]:
     return {"weights_bytes": sum(data.nbytes for data in constants), "zeros": zeros}
 
 
-def _sources(graph: Graph, node: Node) -> dict[str, list[int]]:
-    """The node's activations, and the step that made each; -1 for the window."""
+def _sources(graph: Graph, node: Node) -> dict[str, Any]:
+    """The node's activations, and where each comes from: (step, or -1 for the window; first byte; bytes)."""
     inputs = [i for i in node.inputs if i >= 0 and graph.tensors[i].is_activation]
     makers = {output: index for index, (_, output) in enumerate(steps(graph))}
-    return {"inputs": inputs, "makers": [makers.get(i, -1) for i in inputs]}
+    return {"inputs": inputs, "makers": [[(makers.get(i, -1), 0, graph.tensors[i].bytes)] for i in inputs]}
 
 
 def generate(folder: Path, path: Path, head: Mapping[str, Any]) -> str:

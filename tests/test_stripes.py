@@ -1,0 +1,190 @@
+"""Views that save copies, and chains computed in stripes: less memory, the same bytes."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from conftest import ROOT
+from hypothesis import given as drawing
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from pipeline import flatbuffer, stripes
+from pipeline.cores import PORTABLE
+from pipeline.evaluate import answer
+from pipeline.generate import compile_model, sources
+from pipeline.graph import Graph, Node, Tensor
+from pipeline.importer import operators
+from pipeline.ops import cases
+from pipeline.ops.window import output_size
+from pipeline.plan import Plan, plan, plan_json
+
+RNG = np.random.default_rng(5)
+GCC = ["gcc", "-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror",
+       "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-DBOARD_ARENA_BYTES=1000000",
+       f"-I{ROOT / 'firmware/kernels'}"]  # fmt: skip
+
+
+def planned(graph: Graph) -> Plan:
+    return plan(graph, operators(graph, "m"), PORTABLE)
+
+
+def run_c(folder: Path, made: Plan, content: bytes, windows: list[np.ndarray]) -> list[bytes]:
+    """The generated C's answers, compiled here with the sanitizers; the arena is as long as the plan says."""
+    for name, text in sources(made, content, "m").items():
+        (folder / name).write_text(text)
+    (folder / "main.c").write_text("""
+#include <stdio.h>
+#include <stdlib.h>
+#include "model.h"
+int main(void)
+{
+    int8_t *input = malloc(MODEL_INPUT_BYTES), *output = malloc(MODEL_OUTPUT_BYTES);
+    uint8_t *arena = aligned_alloc(16, (MODEL_ARENA_BYTES + 15) / 16 * 16 + 16);
+    while (fread(input, 1, MODEL_INPUT_BYTES, stdin) == MODEL_INPUT_BYTES) {
+        MODEL_RUN(input, output, arena);
+        fwrite(output, 1, MODEL_OUTPUT_BYTES, stdout);
+    }
+    free(input), free(output), free(arena);
+    return 0;
+}
+""")
+    subprocess.run([*GCC, "main.c", "model.c", "weights.c", "-o", "main"], cwd=folder, check=True)
+    done = subprocess.run(
+        [folder / "main"], input=b"".join(w.tobytes() for w in windows), capture_output=True, check=True
+    )
+    size = len(done.stdout) // len(windows)
+    return [done.stdout[i * size : (i + 1) * size] for i in range(len(windows))]
+
+
+def drawn(graph: Graph, count: int) -> list[np.ndarray]:
+    return [RNG.integers(-128, 128, graph.tensors[graph.inputs[0]].shape).astype(np.int8) for _ in range(count)]
+
+
+def rows_graph() -> Graph:
+    """The rows of the input in two parts, each through a RELU, joined the other way round, and a last RELU."""
+    x = cases.activation(RNG, (1, 8, 4), "x")
+    part, whole = replace(x, shape=(1, 4, 4), name="part"), replace(x, name="whole")
+    axis = cases.constant("axis", 1)
+    nodes = (
+        Node(0, "SPLIT", (1, 0), (2, 3), {"table": "SplitOptions", "num_splits": 2}),
+        Node(1, "RELU", (2,), (4,), {}),
+        Node(2, "RELU", (3,), (5,), {}),
+        Node(3, "CONCATENATION", (5, 4), (6,), {"table": "ConcatenationOptions", "axis": 1}),
+        Node(4, "RELU", (6,), (7,), {}),
+    )
+    return Graph((x, axis, part, part, part, part, whole, whole), nodes, (0,), (7,))
+
+
+def test_rows_are_cut_and_joined_without_a_copy(tmp_path: Path) -> None:
+    graph = rows_graph()
+    made = planned(graph)
+    assert [step.op for step in made.steps] == ["RELU", "RELU", "RELU"]
+    assert made.layout.arena_bytes == 32
+    places = {name: (made.layout.places[i].kind, made.layout.places[i].offset) for name, i in
+              {"first": 2, "second": 3, "front": 5, "back": 4}.items()}  # fmt: skip
+    assert places == {"first": ("input", 0), "second": ("input", 16), "front": ("arena", 0), "back": ("arena", 16)}
+    windows = drawn(graph, 3)
+    assert run_c(tmp_path, made, flatbuffer.write(graph), windows) == [
+        answer(graph, operators(graph, "m"), w).tobytes() for w in windows
+    ]
+
+
+def test_the_plan_says_where_each_piece_of_an_input_comes_from() -> None:
+    steps = plan_json(planned(rows_graph()))["operators"]
+    assert [step["makers"] for step in steps] == [[[(-1, 0, 16)]], [[(-1, 16, 16)]], [[(1, 0, 16), (0, 0, 16)]]]
+
+
+def test_parts_that_are_not_aligned_or_not_dense_are_moved() -> None:
+    x = cases.activation(RNG, (1, 6, 3), "x")
+    for shape, axis in (((1, 3, 3), 1), ((1, 6, 1), 2)):
+        count = (6 // shape[1]) * (3 // shape[2])
+        graph = cases.joined(RNG, "SPLIT", [cases.constant("axis", axis), x], shape, count, "SplitOptions",
+                             num_splits=count)  # fmt: skip
+        moved = [step.op for step in planned(graph).steps if step.op == "SPLIT"]
+        assert len(moved) == (1 if axis == 1 else 3)  # the first half begins at byte 0, the second at byte 9
+
+
+def filters(x: Tensor, shape: tuple[int, ...]) -> list[Tensor]:
+    weights = cases.weights(RNG, shape, axis=0)
+    return [weights, cases.bias(RNG, x, weights, shape[0])]
+
+
+@st.composite
+def chains(draw: st.DrawFn) -> tuple[Graph, stripes.Chain]:
+    """Two to four convolutions and pools, one behind the other, over an image or a row; and stripes for them."""
+    image = draw(st.booleans())
+    shape = (1, draw(st.integers(9, 20)) if image else 1, draw(st.integers(12, 24)), draw(st.integers(1, 3)))
+    tensors, nodes = [cases.activation(RNG, shape, "x")], []
+    for index in range(draw(st.integers(2, 4))):
+        stride, padding = draw(st.integers(1, 2)), draw(st.integers(0, 1))
+        kernel = (draw(st.integers(1, 3)) if image else 1, draw(st.integers(1, 4)))
+        strides = (stride if image else 1, stride)
+        made = [output_size(padding, shape[1 + i], kernel[i], strides[i]) for i in (0, 1)]
+        if made[0 if image else 1] < 4 or min(made) < 1:
+            break
+        x = len(tensors) - 1 if index == 0 else nodes[-1].outputs[0]
+        options = {"padding": padding, "stride_h": strides[0], "stride_w": strides[1], "fused_activation_function": 0}
+        shape = (1, *made, shape[3])
+        if draw(st.booleans()):
+            channels, shape = shape[3], (1, *made, draw(st.integers(1, 4)))
+            tensors += filters(tensors[x], (shape[3], *kernel, channels))
+            inputs, table, op = (x, len(tensors) - 2, len(tensors) - 1), "Conv2DOptions", "CONV_2D"
+            options |= {"dilation_h_factor": 1, "dilation_w_factor": 1}
+            y = cases.output_for(RNG, tensors[x], tensors[-2], shape, kernel[0] * kernel[1] * channels)
+        else:
+            inputs, table, op = (x,), "Pool2DOptions", draw(st.sampled_from(["MAX_POOL_2D", "AVERAGE_POOL_2D"]))
+            options |= {"filter_height": kernel[0], "filter_width": kernel[1]}
+            y = replace(tensors[x], shape=shape, name=f"y{index}")
+        tensors.append(y)
+        nodes.append(Node(index, op, inputs, (len(tensors) - 1,), {"table": table, **options}))
+    if len(nodes) < 2:
+        return draw(chains())
+    graph = Graph(tuple(tensors), tuple(nodes), (0,), nodes[-1].outputs)
+    axis = 0 if image else 1
+    return graph, stripes.Chain(0, len(nodes) - 1, draw(st.integers(2, shape[1 + axis] // 2)), axis)
+
+
+@settings(max_examples=150, deadline=None)
+@drawing(chains())
+def test_stripes_change_no_byte(drawn_chain: tuple[Graph, stripes.Chain]) -> None:
+    graph, chain = drawn_chain
+    ops = operators(graph, "m")
+    made, theirs = stripes.cut(graph, ops, chain)
+    for window in drawn(graph, 3):
+        assert np.array_equal(answer(made, theirs, window), answer(graph, ops, window))
+    plan(made, theirs, PORTABLE)
+
+
+def head(channels: tuple[int, ...] = (8, 16, 8)) -> Graph:
+    """Three convolutions over an image, whose middle is the largest."""
+    tensors, nodes, size = [cases.activation(RNG, (1, 24, 24, 2), "x")], [], 24
+    for index, count in enumerate(channels):
+        x, stride = (nodes[-1].outputs[0] if nodes else 0), 2 if index == 2 else 1
+        tensors += filters(tensors[x], (count, 3, 3, tensors[x].shape[3]))
+        size //= stride
+        tensors.append(cases.output_for(RNG, tensors[x], tensors[-2], (1, size, size, count), 9 * tensors[x].shape[3]))
+        options = {"table": "Conv2DOptions", "padding": 0, "stride_h": stride, "stride_w": stride,
+                   "dilation_h_factor": 1, "dilation_w_factor": 1, "fused_activation_function": 0}  # fmt: skip
+        end = len(tensors)
+        nodes.append(Node(index, "CONV_2D", (x, end - 3, end - 2), (end - 1,), options))
+    tensors.append(replace(tensors[-1], name="out"))
+    nodes.append(Node(3, "RELU", nodes[-1].outputs, (len(tensors) - 1,), {}))
+    return Graph(tuple(tensors), tuple(nodes), (0,), (len(tensors) - 1,))
+
+
+def test_an_arena_that_would_not_fit_is_made_to(tmp_path: Path) -> None:
+    content = flatbuffer.write(head())
+    whole = compile_model(content, "m")
+    assert whole.layout.arena_bytes == 24 * 24 * (8 + 16)
+    fitting = compile_model(content, "m", most=6000)
+    assert fitting.layout.arena_bytes <= 6000
+    assert fitting.note.startswith("; operators 0 to 2 in ") and "or the arena would have 13824 bytes" in fitting.note
+    assert fitting.weights_bytes == whole.weights_bytes  # the stripes share them
+    assert compile_model(content, "m", most=100).layout.arena_bytes == whole.layout.arena_bytes
+    windows = drawn(whole.graph, 4)
+    expected = [answer(whole.graph, operators(whole.graph, "m"), w).tobytes() for w in windows]
+    assert run_c(tmp_path, fitting, content, windows) == expected
