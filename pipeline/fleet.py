@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
+from array import array
 from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline import bench, facts, journal
 from pipeline.bench import Ask, Finished
@@ -38,16 +40,24 @@ _SUMMED = (
 class Work:
     """Windows to be handed out, by their place in the outcome; a board that dies gives its own back."""
 
-    def __init__(self, places: list[int]) -> None:
-        self._todo, self._out, self._news = deque(places), 0, threading.Condition()
+    def __init__(self, places: NDArray[np.int64]) -> None:
+        self._places, self._given, self._back = places, 0, deque[int]()
+        self._out, self._news = 0, threading.Condition()
+
+    def _left(self) -> int:
+        return len(self._back) + len(self._places) - self._given
 
     def draw(self) -> Iterator[int]:
         """Places until there are none to hand out."""
         while True:
             with self._news:
-                if not self._todo:
+                if not self._left():
                     return
-                place = self._todo.popleft()
+                if self._back:
+                    place = self._back.popleft()
+                else:
+                    place = int(self._places[self._given])
+                    self._given += 1
                 self._out += 1
             yield place
 
@@ -55,20 +65,21 @@ class Work:
         """One that was drawn is answered, or these that were drawn go back."""
         with self._news:
             self._out -= 1 if back is None else len(back)
-            self._todo.extend(back or ())
+            self._back.extend(back or ())
             self._news.notify_all()
 
     def stop(self) -> None:
         """Hand out no more."""
         with self._news:
-            self._todo.clear()
+            self._back.clear()
+            self._given = len(self._places)
             self._news.notify_all()
 
     def wait(self) -> bool:
         """True as soon as there are places to hand out, False when all that were drawn are answered."""
         with self._news:
-            self._news.wait_for(lambda: self._todo or not self._out)
-            return bool(self._todo)
+            self._news.wait_for(lambda: self._left() or not self._out)
+            return bool(self._left())
 
 
 @dataclass
@@ -79,7 +90,7 @@ class Member:
     info: Info
     work: Work
     outcome: Outcome
-    mine: list[int] = field(default_factory=list)  # places it answered
+    mine: array[int] = field(default_factory=lambda: array("q"))  # places it answered
     seconds: float = 0.0
     problem: Problem | None = None
 
@@ -123,13 +134,13 @@ def same(devices: list[Device], infos: list[Info]) -> None:
 
 def gather(devices: list[Device], infos: list[Info], whole: Outcome, each: bool) -> list[Member]:
     """Boards with one heap of windows, or with a heap each."""
-    todo = np.flatnonzero(~whole.answered).tolist()
+    todo = np.flatnonzero(~whole.answered)
     shared = Work(todo)
     pairs = zip(devices, infos, strict=True)
     if not each:
         return [Member(device, info, shared, whole) for device, info in pairs]
     shape = whole.outputs.shape[1:]
-    return [Member(device, info, Work(list(todo)), Outcome.of(whole.asked, shape)) for device, info in pairs]
+    return [Member(device, info, Work(todo), Outcome.of(whole.asked, shape)) for device, info in pairs]
 
 
 class Bench:
@@ -140,10 +151,10 @@ class Bench:
 
     def serve(self, member: Member) -> None:
         """One board, until there is nothing more to do for it or it dies."""
-        began, drawn = time.monotonic(), list[int]()
+        began, drawn = time.monotonic(), array("q")
         try:
             while member.work.wait():
-                drawn.clear()
+                del drawn[:]
                 for answer in member.device.run(self._windows(member, drawn)):
                     self._take(member, drawn[answer.index], answer)
                     member.work.done()
@@ -154,7 +165,7 @@ class Bench:
         finally:
             member.seconds = time.monotonic() - began
 
-    def _windows(self, member: Member, drawn: list[int]) -> Iterator[bytes]:
+    def _windows(self, member: Member, drawn: array[int]) -> Iterator[bytes]:
         for place in member.work.draw():
             drawn.append(place)
             yield self._model.reference["inputs"][member.outcome.asked[place]].tobytes()
@@ -214,7 +225,7 @@ def ending(members: list[Member], outcome: Outcome, whole: Outcome) -> Problem |
 
 def column(member: Member, model: Built) -> dict[str, Any]:
     """What the report says of one board."""
-    places = np.array(sorted(member.mine), dtype=np.int64)
+    places = np.sort(np.array(member.mine, dtype=np.int64))
     got, wanted = member.outcome.outputs[places], model.reference["outputs"][member.outcome.asked[places]]
     equal = (got == wanted).all(axis=tuple(range(1, got.ndim)))
     ticks = member.outcome.ticks[places]
