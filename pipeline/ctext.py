@@ -50,10 +50,10 @@ def edge(*tensors: Tensor) -> dict[str, Any]:
     """The model's inputs or outputs as model.h prints them; the quantization is the first one's."""
     known = edges.facts(tensors)
     bits = struct.unpack("<I", struct.pack("<f", known["scale"]))[0]
-    plain = {"dtype": "int8", "shape": tensors[0].shape[1:], **known}
+    parts = zip(known.get("parts", [{"dtype": "int8", "at": 0, **known}]), tensors, strict=True)
     return {"bytes": edges.size(tensors), "shape": tensors[0].shape, "scale": f"{known['scale']:.9g}",
             "scale_bits": f"0x{bits:08x}u", "zero_point": known["zero_point"],
-            "parts": known.get("parts", [plain])}  # fmt: skip
+            "parts": [{**part, "bytes": tensor.bytes} for part, tensor in parts]}  # fmt: skip
 
 
 def edge_json(*tensors: Tensor) -> dict[str, Any]:

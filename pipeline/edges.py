@@ -28,6 +28,12 @@ def offsets(tensors: Sequence[Tensor]) -> list[int]:
     return places
 
 
+def gaps(tensors: Sequence[Tensor]) -> list[int]:
+    """The bytes between them, which are zeros."""
+    ends = [0, *(start + tensor.bytes for tensor, start in zip(tensors, offsets(tensors), strict=True))]
+    return [at for end, start in zip(ends, offsets(tensors), strict=False) for at in range(end, start)]
+
+
 def size(tensors: Sequence[Tensor]) -> int:
     """Bytes of a window or an answer."""
     return offsets(tensors)[-1] + tensors[-1].bytes

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import __version__, files, tflm
+from pipeline import __version__, edges, files, tflm
 from pipeline.cores import PORTABLE, Core, core_of
 from pipeline.ctext import array_key, c_prefix, edge, flatbuffer_array, origin, render, rows, write_changed
 from pipeline.flatbuffer import read
@@ -65,6 +65,7 @@ def _view(plan: Plan, content: bytes, model: str) -> dict[str, Any]:
         "input": edge(*plan.graph.edge("input")),
         "output": edge(*plan.graph.edge("output")),
         "reads_input": any(plan.layout.places[i].kind == "input" for step in plan.steps for i in step.inputs),
+        "gaps": edges.gaps(plan.graph.edge("output")),
         "arena_bytes": plan.layout.arena_bytes,
         "weights_bytes": plan.weights_bytes,
         "kernels": sorted({step.call.kernel for step in plan.steps} | ({"nn_load_s8"} if states else set())),

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import __version__, files
+from pipeline import __version__, edges, files
 from pipeline.ctext import edge, edge_json, flatbuffer_array, origin, render, write_changed
 from pipeline.flatbuffer import read
 from pipeline.graph import Graph, Node
@@ -68,8 +68,8 @@ def sources(graph: Graph, content: bytes, model: str, arena: Arena) -> dict[str,
         **flatbuffer_array(content),
         "kernel_version": KERNEL_VERSION,
         "steps": steps(graph),
-        "input": edge(graph.tensors[graph.inputs[0]]),
-        "output": edge(graph.tensors[graph.outputs[0]]),
+        "input": edge(*graph.edge("input")),
+        "output": edge(*graph.edge("output")),
         "weights_bytes": len(content),
         "arena": arena,
         "states": any(tensor.is_variable for tensor in graph.tensors),
@@ -89,8 +89,8 @@ def plan_json(graph: Graph, content: bytes, arena: Arena, head: Mapping[str, Any
         "arena_bytes": arena.bytes,
         "arena": arena.as_json(),
         "weights_bytes": len(content),
-        "input": edge_json(graph.tensors[graph.inputs[0]]),
-        "output": edge_json(graph.tensors[graph.outputs[0]]),
+        "input": edge_json(*graph.edge("input")),
+        "output": edge_json(*graph.edge("output")),
         "operators": [
             {"index": index, "op": node.op, "name": c_name(layer_path(graph, node), node.op),
              "output_shape": list(graph.tensors[output].shape), "output": output,
@@ -126,7 +126,10 @@ def _sources(graph: Graph, node: Node) -> dict[str, Any]:
     """The node's activations, and where each comes from: (step, or -1 for the window; first byte; bytes)."""
     inputs = [i for i in node.inputs if i >= 0 and graph.tensors[i].is_activation]
     makers = {output: index for index, (_, output) in enumerate(steps(graph))}
-    return {"inputs": inputs, "makers": [[(makers.get(i, -1), 0, graph.tensors[i].bytes)] for i in inputs]}
+    starts = dict(zip(graph.inputs, edges.offsets(graph.edge("input")), strict=True))
+    return {"inputs": inputs, "makers": [
+        [(makers.get(i, -1), starts.get(i, 0), graph.tensors[i].bytes)] for i in inputs
+    ]}  # fmt: skip
 
 
 def generate(folder: Path, path: Path, head: Mapping[str, Any]) -> str:
@@ -148,13 +151,8 @@ def _bisected(path: Path, graph: Graph) -> dict[str, Any] | None:
 
 
 def _problems(graph: Graph, where: Path) -> list[Problem]:
-    """One int8 input and output, and operators that TFLite Micro has."""
-    problems = []
-    for name, edges in (("input", graph.inputs), ("output", graph.outputs)):
-        if [graph.tensors[i].dtype for i in edges] != ["int8"]:
-            kinds = ", ".join(graph.tensors[i].dtype for i in edges) or "none"
-            what = f"runtime=tflm takes one int8 {name}, the model has {kinds}"
-            problems.append(Problem(where, what, "quantize it to full integers: python -m pipeline.quantize"))
+    """Inputs and outputs of integers, and operators that TFLite Micro has."""
+    problems = edges.problems(graph, where)
     unknown = [graph.label(node) for node in graph.nodes if node.op not in OPERATORS]
     if unknown:
         problems.append(Problem(where, f"TFLite Micro has no {', '.join(unknown)}", "change the layers"))

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.arena import Buffer, arena_size, pack
+from pipeline.flatbuffer import read
 from pipeline.graph import Graph, Node, Tensor
 from pipeline.problem import Problem, run
 
@@ -106,7 +107,7 @@ def _measured(graph: Graph, content: bytes) -> tuple[Size, int]:
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model.tflite"
         model.write_bytes(content)
-        enough = sum(_aligned(t.count * 8) for t in graph.tensors if t.data is None) + len(content) + (1 << 18)
+        enough = sum(_aligned(t.bytes * 8) for t in graph.tensors if t.data is None) + len(content) + (1 << 18)
         done = _run_in_wheel(model, enough)
         if done.returncode != 0:
             words = "; ".join(line for line in done.stderr.splitlines() if line.strip())
@@ -143,7 +144,7 @@ def computed(graph: Graph) -> tuple[Size, int]:
     activations = [i for i, tensor in enumerate(graph.tensors) if tensor.data is None]
     lives = {i: [n for n, node in enumerate(graph.nodes) if i in (*node.inputs, *node.outputs)] for i in activations}
     buffers = [
-        Buffer(_aligned(graph.tensors[i].count), 0 if i in graph.inputs else min(steps),
+        Buffer(_aligned(graph.tensors[i].bytes), 0 if i in graph.inputs else min(steps),
                len(graph.nodes) if i in graph.outputs else max(steps))
         for i, steps in lives.items() if steps
     ]  # fmt: skip
@@ -205,7 +206,8 @@ def main(argv: Sequence[str]) -> int:
 
     try:
         interpreter = runtime.Interpreter.from_bytes(options.model.read_bytes(), arena_size=options.arena)
-        interpreter.set_input(np.zeros(interpreter.get_input_details(0)["shape"], np.int8), 0)
+        for i, tensor in enumerate(read(options.model.read_bytes()).edge("input")):
+            interpreter.set_input(np.zeros(tensor.shape, tensor.dtype), i)
         interpreter.invoke()
         interpreter.print_allocations()
     except RuntimeError as error:

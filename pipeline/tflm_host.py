@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import wire
+from pipeline import edges, wire
+from pipeline.flatbuffer import read
 from pipeline.problem import EXIT_TOOL, Problem, run
 from pipeline.wire import Frame
 
@@ -40,16 +41,21 @@ class Interpreter:
         except ImportError as error:
             raise Problem("tflite_micro", "is not installed", "pip install tflite-micro", EXIT_TOOL) from error
         self._interpreter = runtime.Interpreter.from_bytes(flatbuffer, arena_size=arena_bytes)
-        self._flatbuffer = flatbuffer
-        self._shape = tuple(self._interpreter.get_input_details(0)["shape"])
+        self._flatbuffer, self._graph = flatbuffer, read(flatbuffer)
 
     def run(self, window: bytes, go_on: bool = False) -> bytes:
         """One inference: the int8 window, the int8 answer; unless it goes on, it knows nothing of windows before it."""
         if not go_on:
             self._interpreter.reset()
-        self._interpreter.set_input(np.frombuffer(window, np.int8).reshape(self._shape), 0)
+        self._set(self._interpreter, window)
         self._interpreter.invoke()
-        return bytes(np.asarray(self._interpreter.get_output(0), np.int8).tobytes())
+        outputs = self._graph.edge("output")
+        return edges.join(outputs, [self._interpreter.get_output(i) for i in range(len(outputs))]).tobytes()
+
+    def _set(self, interpreter: Any, window: bytes) -> None:
+        """Each input of the window."""
+        for i, values in enumerate(edges.split(self._graph.edge("input"), np.frombuffer(window, np.int8))):
+            interpreter.set_input(values, i)
 
     def tensors(self, window: bytes, indices: Sequence[int]) -> list[bytes]:
         """Tensors by index as one inference leaves them, in an arena where each keeps a place of its own."""
@@ -57,7 +63,7 @@ class Interpreter:
 
         keep = runtime.InterpreterConfig.kPreserveAllTensors
         whole = runtime.Interpreter.from_bytes(self._flatbuffer, arena_size=PRESERVED_BYTES, intrepreter_config=keep)
-        whole.set_input(np.frombuffer(window, np.int8).reshape(self._shape), 0)
+        self._set(whole, window)
         whole.invoke()
         return [np.asarray(whole.GetTensor(index, 0)["tensor_data"]).tobytes() for index in indices]
 

@@ -111,7 +111,7 @@ def test_refuses_edges_that_are_not_int8_and_operators_that_tflite_micro_lacks_a
     graph = flatbuffer.read(gesture())
     nodes = (replace(graph.nodes[0], op="RFFT2D", options={}), *graph.nodes[1:])
     words = refused(project, with_dtype(replace(graph, nodes=nodes), graph.inputs[0], "float32"))
-    assert "runtime=tflm takes one int8 input, the model has float32" in words
+    assert "its input window is float32, not int8, int16, int32 or bool" in words
     assert "TFLite Micro has no #0 RFFT2D" in words
 
 

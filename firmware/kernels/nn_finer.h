@@ -10,7 +10,7 @@ typedef struct {
     int8_t shift;       /* [-31, 0] */
 } nn_finer_t;
 
-static inline int32_t nn_finer(NN_ROM nn_finer_t *p, int8_t value, uint8_t left_shift)
+static inline int32_t nn_finer(NN_ROM nn_finer_t *p, int16_t value, uint8_t left_shift)
 {
     return nn_requantize((value + p->offset) * ((int32_t)1 << left_shift), p->multiplier, p->shift);
 }

@@ -11,6 +11,7 @@ from pipeline.fixedpoint import quantize_multiplier, requantize
 from pipeline.graph import Graph, Node
 from pipeline.ops.base import Call, Int8s, activation_range, clamp8, op
 from pipeline.ops.broadcast import Broadcast, Finer, broadcast_of, finer, graph_of, output_of, pairs
+from pipeline.ops.wide import Wide, wide, wide_cases
 from pipeline.problem import Problem
 
 LEFT_SHIFT = 20
@@ -33,8 +34,10 @@ class Add:
     slots = (0, 1)
 
     @classmethod
-    def from_node(cls, node: Node, graph: Graph) -> Add:
+    def from_node(cls, node: Node, graph: Graph) -> Add | Wide:
         """The ratios of scales are taken in double (TFLite Micro CalculateOpDataAdd)."""
+        if graph.output(node).dtype in ("int16", "int32"):
+            return wide(node, graph)
         broadcast, a, b, y = broadcast_of(node, graph)
         twice = 2 * max(a.scale, b.scale)
         result = quantize_multiplier(twice / ((1 << LEFT_SHIFT) * y.scale))
@@ -79,3 +82,4 @@ class Add:
                 y = output_of(rng, pair, pair[0].scale + pair[1].scale)
                 activation = int(rng.choice([0, 1, 3]))
                 yield graph_of(rng, name, pair, y, f"{name.capitalize()}Options", fused_activation_function=activation)
+            yield from wide_cases(rng, name)

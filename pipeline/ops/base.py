@@ -219,15 +219,15 @@ ACTIVATIONS = ("NONE", "RELU", "RELU_N1_TO_1", "RELU6", "TANH", "SIGN_BIT")
 
 
 def activation_range(node: Node, graph: Graph, output: Tensor) -> tuple[int, int]:
-    """The int8 range of a fused activation (TFLite CalculateActivationRangeQuantized)."""
+    """The range of a fused activation in the output's type (TFLite CalculateActivationRangeQuantized)."""
     name = ACTIVATIONS[node.options.get("fused_activation_function", 0)]
     bounds = {"NONE": (-math.inf, math.inf), "RELU": (0.0, math.inf), "RELU6": (0.0, 6.0), "RELU_N1_TO_1": (-1.0, 1.0)}
     if name not in bounds:
         raise Problem(graph.label(node), f"fused activation {name} has no kernel", "use a layer of its own for it")
-    low, high = bounds[name]
+    (low, high), limits = bounds[name], np.iinfo(output.dtype)
     return (
-        -128 if low == -math.inf else max(-128, quantized(low, output)),
-        127 if high == math.inf else min(127, quantized(high, output)),
+        limits.min if low == -math.inf else max(limits.min, quantized(low, output)),
+        limits.max if high == math.inf else min(limits.max, quantized(high, output)),
     )
 
 

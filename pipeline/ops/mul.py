@@ -11,6 +11,7 @@ from pipeline.fixedpoint import quantize_multiplier, requantize
 from pipeline.graph import Graph, Node
 from pipeline.ops.base import Call, Int8s, activation_range, clamp8, op
 from pipeline.ops.broadcast import Broadcast, broadcast_of, graph_of, output_of, pairs
+from pipeline.ops.wide import Wide, wide, wide_cases
 
 
 @op("MUL")
@@ -28,8 +29,10 @@ class Mul:
     slots = (0, 1)
 
     @classmethod
-    def from_node(cls, node: Node, graph: Graph) -> Mul:
+    def from_node(cls, node: Node, graph: Graph) -> Mul | Wide:
         """The product of scales is taken in double."""
+        if graph.output(node).dtype in ("int16", "int32"):
+            return wide(node, graph)
         broadcast, a, b, y = broadcast_of(node, graph)
         rescale = quantize_multiplier(a.scale * b.scale / y.scale)
         return cls(broadcast, -a.zero_point, -b.zero_point, y.zero_point, *rescale, activation_range(node, graph, y))
@@ -63,3 +66,4 @@ class Mul:
         for pair in pairs(rng):
             y = output_of(rng, pair, pair[0].scale * pair[1].scale * 400)
             yield graph_of(rng, "MUL", pair, y, "MulOptions", fused_activation_function=int(rng.choice([0, 1, 3])))
+        yield from wide_cases(rng, "MUL")

@@ -33,6 +33,11 @@ def with_types(graph: Graph, dtype: str) -> Graph:
     )
 
 
+def typed(dtype: str) -> Graph:
+    x = Tensor("x", (1, 4), dtype)
+    return cases.one_node("MUL", [x, x], x, "MulOptions", fused_activation_function=1)
+
+
 def compared() -> Graph:
     return next(
         graph for graph in known_ops()["EQUAL"].cases(np.random.default_rng(5)) if graph.tensors[0].dtype == "int32"
@@ -48,6 +53,12 @@ def grouped() -> Graph:
     graph = first("CONV_2D")
     x = graph.tensors[0]
     return with_tensor(graph, 0, shape=(*x.shape[:3], x.shape[3] * 7))
+
+
+def computed() -> Graph:
+    tensors = [cases.activation(RNG, (3, 3), name) for name in ("x", "w", "y")]
+    return cases.one_node("FULLY_CONNECTED", [*tensors[:2], cases.constant("bias", (1, 2, 3))], tensors[2],
+                          "FullyConnectedOptions", fused_activation_function=0)  # fmt: skip
 
 
 def strided() -> Graph:
@@ -156,9 +167,10 @@ REFUSALS: dict[str, tuple[Graph, str]] = {
         "is too small for a quotient of its inputs",
     ),
     "matrices of unequal batches": (
-        with_tensor(first("BATCH_MATMUL"), 1, shape=(2, 4, 4)),
-        "multiplies [1, 4, 4] by [2, 4, 4]",
+        with_tensor(with_tensor(first("BATCH_MATMUL"), 0, shape=(3, 4, 4)), 1, shape=(2, 4, 4)),
+        "multiplies [3, 4, 4] by [2, 4, 4]",
     ),
+    "computed weights with biases": (computed(), "has biases beside weights that are computed"),
     "an ellipsis": (with_options(strided(), ellipsis_mask=1), "slices with an ellipsis or a new axis"),
     "an empty slice": (with_tensor(strided(), 2, data=np.array((0, 1, 0), np.int32)), "slices nothing out of axis"),
     "indices outside": (with_tensor(first("GATHER"), 1, data=np.full(7, 99, np.int32)), "picks slices outside the 6"),
@@ -186,6 +198,8 @@ REFUSALS: dict[str, tuple[Graph, str]] = {
         with_tensor(with_tensor(first("EQUAL"), 0, quant=OTHER), 1, quant=Quant((2.0,), (0,))),
         "compares values of scale 2",
     ),
+    "a sum of 32 bits with a scale": (typed("int32"), "computes with int32 of a scale or with a fused activation"),
+    "a sum of 16 bits without a scale": (typed("int16"), "computes with int16 that is not around zero"),
     "logic of numbers": (with_types(first("LOGICAL_NOT"), "int8"), "takes int8, not bool"),
     "a choice by numbers": (with_tensor(first("SELECT_V2"), 0, dtype="int8"), "is decided by int8, not bool"),
     "a cast to bool": (with_tensor(first("CAST"), 1, dtype="bool"), "casts int8 to bool"),

@@ -50,11 +50,33 @@ const runtime_model_t facts = {
     {MODEL_OUTPUT_SCALE_BITS, MODEL_OUTPUT_ZERO_POINT},
 };
 
+/* An input in a window, or an output in an answer. */
+struct edge_t {
+    TfLiteType type;
+    size_t at, bytes;
+    int32_t zero_point;
+};
+const edge_t inputs[] = {MODEL_INPUTS};
+const edge_t outputs[] = {MODEL_OUTPUTS};
+
 /* Whether TFLite Micro sees a tensor as the generator did: else its library was built with other options than this. */
-bool is_edge(const TfLiteTensor *tensor, size_t bytes, int32_t zero_point)
+bool is_edge(const TfLiteTensor *tensor, const edge_t &edge)
 {
-    return tensor != nullptr && tensor->type == kTfLiteInt8 && tensor->bytes == bytes &&
-           tensor->params.zero_point == zero_point && tensor->data.int8 != nullptr;
+    return tensor != nullptr && tensor->type == edge.type && tensor->bytes == edge.bytes &&
+           tensor->params.zero_point == edge.zero_point && tensor->data.data != nullptr;
+}
+
+bool edges_are_as_generated()
+{
+    bool as_generated = true;
+
+    for (size_t i = 0; i < sizeof inputs / sizeof inputs[0]; i++) {
+        as_generated = as_generated && is_edge(interpreter->input(i), inputs[i]);
+    }
+    for (size_t i = 0; i < sizeof outputs / sizeof outputs[0]; i++) {
+        as_generated = as_generated && is_edge(interpreter->output(i), outputs[i]);
+    }
+    return as_generated;
 }
 
 tflite::MicroProfilerInterface *profiler()
@@ -83,8 +105,7 @@ const char *start()
     if (interpreter->AllocateTensors() != kTfLiteOk) {
         return words_said("AllocateTensors failed, and this TFLite Micro was built without its words");
     }
-    if (!is_edge(interpreter->input(0), MODEL_INPUT_BYTES, MODEL_INPUT_ZERO_POINT) ||
-        !is_edge(interpreter->output(0), MODEL_OUTPUT_BYTES, MODEL_OUTPUT_ZERO_POINT)) {
+    if (!edges_are_as_generated()) {
         return "input and output are not as generated: was the library built without TF_LITE_STATIC_MEMORY?";
     }
     return nullptr;
@@ -99,11 +120,16 @@ const char *run(const int8_t *input, int8_t *output, bool go_on)
 #else
     (void)go_on;
 #endif
-    memcpy(interpreter->input(0)->data.int8, input, MODEL_INPUT_BYTES);
+    for (size_t i = 0; i < sizeof inputs / sizeof inputs[0]; i++) {
+        memcpy(interpreter->input(i)->data.data, input + inputs[i].at, inputs[i].bytes);
+    }
     if (interpreter->Invoke() != kTfLiteOk) {
         return words_said("Invoke failed, and this TFLite Micro was built without its words");
     }
-    memcpy(output, interpreter->output(0)->data.int8, MODEL_OUTPUT_BYTES);
+    memset(output, 0, MODEL_OUTPUT_BYTES);
+    for (size_t i = 0; i < sizeof outputs / sizeof outputs[0]; i++) {
+        memcpy(output + outputs[i].at, interpreter->output(i)->data.data, outputs[i].bytes);
+    }
     return nullptr;
 }
 

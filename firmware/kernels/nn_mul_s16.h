@@ -1,0 +1,29 @@
+/* MUL of 16-bit values, with broadcasting. */
+#ifndef NN_MUL_S16_H
+#define NN_MUL_S16_H
+
+#include "nn_broadcast.h"
+#include "nn_fixed.h"
+
+typedef struct {
+    nn_broadcast_t broadcast;
+    int32_t multiplier; /* [0, 2^31) */
+    int8_t shift;       /* [-31, 30] */
+    int16_t min, max;   /* the fused activation */
+} nn_mul_s16_t;
+
+/* `output` may be one of the inputs when that one is not broadcast. */
+static void nn_mul_s16(NN_ROM nn_mul_s16_t *p, const int16_t *a, const int16_t *b, int16_t *output)
+{
+    for (int32_t row = 0; row < nn_broadcast_rows(&p->broadcast); row++) {
+        nn_row_t at = nn_broadcast_row(&p->broadcast, row);
+        for (int32_t i = 0; i < p->broadcast.shape[3]; i++) {
+            int32_t value = nn_requantize((int32_t)a[at.a] * b[at.b], p->multiplier, p->shift);
+            *output++ = (int16_t)nn_min(nn_max(value, p->min), p->max);
+            at.a += p->broadcast.a[3];
+            at.b += p->broadcast.b[3];
+        }
+    }
+}
+
+#endif
