@@ -54,7 +54,7 @@ static inline void nn_limit(int8_t *output, int32_t count, int32_t min, int32_t 
 }
 
 /* x widened to every other word of `column`; count: a multiple of four. Returns the column's rest. */
-static __attribute__((noinline)) int32_t *nn_widen(const int8_t *x, int32_t count, int32_t *column)
+__attribute__((noinline, unused)) static int32_t *nn_widen(const int8_t *x, int32_t count, int32_t *column)
 {
     int32_t even, odd, left = count >> 3;
     __asm__("tst %[count], #4\n\t"
@@ -83,7 +83,7 @@ static __attribute__((noinline)) int32_t *nn_widen(const int8_t *x, int32_t coun
 }
 
 /* `count` bytes to `to`; returns its end. */
-static __attribute__((noinline)) int8_t *nn_append(int8_t *to, const int8_t *x, int32_t count)
+__attribute__((noinline, unused)) static int8_t *nn_append(int8_t *to, const int8_t *x, int32_t count)
 {
     for (; count >= 4; count -= 4, to += 4, x += 4) {
         __builtin_memcpy(to, x, 4);

@@ -16,7 +16,8 @@ typedef struct {
 } nn_channel_t;
 
 /* A channel of x to a plane with `width` values in a row. */
-static __attribute__((noinline)) void nn_plane_copy(const int8_t *x, const nn_channel_t *c, int16_t *to, int32_t width)
+__attribute__((noinline, unused)) static void nn_plane_copy(const int8_t *x, const nn_channel_t *c, int16_t *to,
+                                                            int32_t width)
 {
     int32_t step = c->step, twice = 2 * step, thrice = 3 * step, columns = c->size.width;
     int32_t skip = c->row - columns * step;
@@ -105,8 +106,9 @@ static inline int32_t nn_filter3_one(const nn_filter3_t *f, const int16_t *corne
 }
 
 /* All outputs of a filter of 3 x 3 that moves by one or two columns. */
-static __attribute__((noinline)) void nn_plane_filter3(const nn_plane_t *p, const int16_t *plane, NN_ROM int8_t *w,
-                                                       nn_row3_t *r, int8_t *output, const nn_channel_t *c)
+__attribute__((noinline, unused)) static void nn_plane_filter3(const nn_plane_t *p, const int16_t *plane,
+                                                               NN_ROM int8_t *w, nn_row3_t *r, int8_t *output,
+                                                               const nn_channel_t *c)
 {
     const nn_filter3_t f = {.left = {nn_pair(w[0], w[1]), nn_pair(w[3], w[4]), nn_pair(w[6], w[7])},
                             .right = {nn_pair(w[1], w[2]), nn_pair(w[4], w[5]), nn_pair(w[7], w[8])}};
