@@ -124,8 +124,11 @@ ALL = None  # for `slots`: every input is an activation
 
 
 def activations(node: Node, graph: Graph) -> tuple[int, ...]:
-    """The node's inputs that its kernel takes as activations: those in its class's `slots`, by default the first."""
+    """The node's inputs that its kernel takes as activations: those in its class's `slots`, by default the first.
+
+    Where that depends on the node, `slots` is a function of it."""
     slots = getattr(known_ops()[node.op], "slots", (0,))
+    slots = slots(node, graph) if callable(slots) else slots
     return node.inputs if slots is ALL else tuple(node.inputs[slot] for slot in slots)
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from pipeline.fixedpoint import quantize_multiplier, requantize
-from pipeline.graph import Graph, Node
+from pipeline.graph import Graph, Node, Tensor
 from pipeline.ops import cases
 from pipeline.ops.base import Call, Int8s, clamp8, need_int8, op
 from pipeline.problem import Problem
@@ -18,54 +18,58 @@ from pipeline.problem import Problem
 @op("BATCH_MATMUL")
 @dataclass(frozen=True)
 class BatchMatmul:
-    """a [..., rows, depth] times b [..., depth, columns], either of them transposed; the same leading axes."""
+    """a [..., rows, depth] times b [..., depth, columns], either of them transposed or one for all the other's."""
 
-    sizes: tuple[int, int, int, int]  # batches, rows, depth, columns
+    sizes: tuple[int, int, int]  # rows, depth, columns
+    batches: tuple[int, int]  # of a, of b
     transposed: tuple[bool, bool]
     offsets: tuple[int, int, int]  # a, b, output
     rescale: tuple[int, int]
+    range: tuple[int, int]
     shape: tuple[int, ...]
     in_place = ()
     slots = (0, 1)
 
     @classmethod
     def from_node(cls, node: Node, graph: Graph) -> BatchMatmul:
-        """Refuses leading axes that would have to be broadcast."""
+        """Refuses leading axes that would have to be broadcast on both sides."""
         a, b, y = graph.input(node, 0), graph.input(node, 1), graph.output(node)
         need_int8(node, graph, a, b, y)
-        if math.prod(a.shape[:-2]) != math.prod(b.shape[:-2]):
+        batches = (math.prod(a.shape[:-2]), math.prod(b.shape[:-2]))
+        if 1 not in batches and (batches[0] != batches[1] or batches[0] != math.prod(y.shape[:-2])):
             raise Problem(
                 graph.label(node), f"multiplies {list(a.shape)} by {list(b.shape)}", "repeat one side: no broadcast"
             )
         transposed = (bool(node.options["adj_x"]), bool(node.options["adj_y"]))
         rows, depth = a.shape[-2:][::-1] if transposed[0] else a.shape[-2:]
         columns = b.shape[-2] if transposed[1] else b.shape[-1]
-        offsets = (-a.zero_point, -b.zero_point, y.zero_point)
-        rescale = quantize_multiplier(a.scale * b.scale / y.scale)
-        return cls((math.prod(a.shape[:-2]), rows, depth, columns), transposed, offsets, rescale, y.shape)
+        return cls((rows, depth, columns), batches, transposed, *product(a, b, y), (-128, 127), y.shape)
 
     def run(self, *inputs: Int8s) -> Int8s:
         """One rescaled sum per output."""
         a, b = (x.astype(np.int64) + offset for x, offset in zip(inputs, self.offsets, strict=False))
         a = a.swapaxes(-1, -2) if self.transposed[0] else a
         b = b.swapaxes(-1, -2) if self.transposed[1] else b
-        return clamp8(requantize(a @ b, *self.rescale) + self.offsets[2]).reshape(self.shape)
+        return clamp8(requantize(a @ b, *self.rescale) + self.offsets[2], *self.range).reshape(self.shape)
 
     def call(self) -> Call:
         """One call for all batches; a transposed side only changes its steps."""
-        batches, rows, depth, columns = self.sizes
-        a_step = (rows * depth, 1, rows) if self.transposed[0] else (rows * depth, depth, 1)
-        b_step = (depth * columns, 1, depth) if self.transposed[1] else (depth * columns, columns, 1)
+        rows, depth, columns = self.sizes
+        a_next = rows * depth if self.batches[0] > 1 else 0
+        b_next = depth * columns if self.batches[1] > 1 else 0
+        a_step = (a_next, 1, rows) if self.transposed[0] else (a_next, depth, 1)
+        b_step = (b_next, 1, depth) if self.transposed[1] else (b_next, columns, 1)
         return Call("nn_batch_matmul_s8", "nn_batch_matmul_t", {
-            "batches": batches, "rows": rows, "depth": depth, "columns": columns, "a_step": a_step, "b_step": b_step,
+            "batches": max(self.batches), "rows": rows, "depth": depth, "columns": columns,
+            "a_step": a_step, "b_step": b_step,
             "a_offset": self.offsets[0], "b_offset": self.offsets[1], "output_offset": self.offsets[2],
-            "multiplier": self.rescale[0], "shift": self.rescale[1],
+            "multiplier": self.rescale[0], "shift": self.rescale[1], "min": self.range[0], "max": self.range[1],
         })  # fmt: skip
 
     @property
     def macs(self) -> int:
         """Products of all sums."""
-        return math.prod(self.sizes)
+        return math.prod(self.sizes) * max(self.batches)
 
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Graph]:
@@ -77,3 +81,19 @@ class BatchMatmul:
             y = cases.activation(rng, made, "output", x.scale * b.scale * 64 * math.sqrt(shape[-1]))
             yield cases.two_nodes("QUANTIZE", "BATCH_MATMUL", [x, b, y], ((0,), (0, 1)), "BatchMatMulOptions",
                                   adj_x=False, adj_y=flip)  # fmt: skip
+        for shape, other, first in (
+            ((1, 3, 4, 5), (5, 2), True),
+            ((1, 4, 3), (3, 6, 4), False),
+            ((1, 2, 3), (3, 3), True),
+        ):
+            x, b = cases.activation(rng, shape, "input"), cases.activation(rng, other, "b")
+            b = replace(b, data=rng.integers(-128, 128, other).astype(np.int8))
+            sides = (x, b) if first else (b, x)
+            made = (*max(shape[:-2], other[:-2], key=math.prod), sides[0].shape[-2], sides[1].shape[-1])
+            y = cases.activation(rng, made, "output", x.scale * b.scale * 61 * math.sqrt(sides[0].shape[-1]))
+            yield cases.one_node("BATCH_MATMUL", sides, y, "BatchMatMulOptions", adj_x=False, adj_y=False)
+
+
+def product(a: Tensor, b: Tensor, y: Tensor) -> tuple[tuple[int, int, int], tuple[int, int]]:
+    """The offsets and the rescale of a product of activations."""
+    return (-a.zero_point, -b.zero_point, y.zero_point), quantize_multiplier(a.scale * b.scale / y.scale)

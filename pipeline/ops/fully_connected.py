@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,7 +11,8 @@ import numpy as np
 from pipeline.cores import Core
 from pipeline.graph import Graph, Node
 from pipeline.ops import cases, pairs
-from pipeline.ops.base import Call, Int8s, op
+from pipeline.ops.base import Call, Int8s, activation_range, need_int8, op
+from pipeline.ops.batch_matmul import BatchMatmul, product
 from pipeline.ops.weighted import Weighted, weighted
 from pipeline.problem import Problem
 
@@ -25,12 +27,19 @@ class FullyConnected:
     shape: tuple[int, ...]
     in_place = ()
 
+    @staticmethod
+    def slots(node: Node, graph: Graph) -> tuple[int, ...]:
+        """The input, and the weights where they are computed."""
+        return (0,) if graph.input(node, 1).data is not None else (0, 1)
+
     @classmethod
-    def from_node(cls, node: Node, graph: Graph) -> FullyConnected:
-        """Refuses shuffled weights, which only some CPUs' kernels read."""
+    def from_node(cls, node: Node, graph: Graph) -> FullyConnected | BatchMatmul:
+        """Refuses shuffled weights, which only some CPUs' kernels read; computed ones are a product of matrices."""
         x, y = graph.input(node), graph.output(node)
         if node.options.get("weights_format", 0):
             raise Problem(graph.label(node), "its weights are in a shuffled format", "convert without it")
+        if graph.input(node, 1).data is None:
+            return _computed(node, graph)
         sums = weighted(node, graph, channels=y.shape[-1])
         return cls(x.count // sums.weights.shape[1], sums, y.shape)
 
@@ -75,3 +84,21 @@ class FullyConnected:
             y = cases.output_for(rng, x, w, (*x.shape[:-1], w.shape[0]), w.shape[1])
             yield cases.one_node("FULLY_CONNECTED", [x, w, bias], y, "FullyConnectedOptions",
                                  keep_num_dims=True, fused_activation_function=int(rng.choice([0, 1, 3])))  # fmt: skip
+        for size in (5, 16):
+            x = cases.activation(rng, (size, 7), "input")
+            w = cases.activation(rng, x.shape, "weights", x.scale * float(rng.uniform(0.5, 2)))
+            y = cases.activation(rng, (size, size), "output", x.scale * w.scale * 64 * math.sqrt(7))
+            yield cases.two_nodes("QUANTIZE", "FULLY_CONNECTED", [x, w, y], ((0,), (0, 1, -1)), "FullyConnectedOptions",
+                                  keep_num_dims=True, fused_activation_function=1)  # fmt: skip
+
+
+def _computed(node: Node, graph: Graph) -> BatchMatmul:
+    """Weights [outputs, inputs] that are an activation: the input times them, turned round."""
+    x, w, y = graph.input(node), graph.input(node, 1), graph.output(node)
+    need_int8(node, graph, x, w, y)
+    if graph.tensor(node, 2) is not None:
+        raise Problem(
+            graph.label(node), "has biases beside weights that are computed", "add them in a layer of their own"
+        )
+    sizes = (x.count // w.shape[1], w.shape[1], w.shape[0])
+    return BatchMatmul(sizes, (1, 1), (False, True), *product(x, w, y), activation_range(node, graph, y), y.shape)
