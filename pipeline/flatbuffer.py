@@ -55,7 +55,8 @@ def read(content: bytes, where: Path | str = "model.tflite") -> Graph:
 def _read_model(model: Any, content: bytes, where: Path | str) -> Graph:
     if model.SubgraphsLength() != 1:
         what = f"has {model.SubgraphsLength()} subgraphs"
-        raise Problem(where, what, "control flow is not supported: remove If and While")
+        hint = "control flow and resource variables are not supported: remove If, While and stateful=True"
+        raise Problem(where, what, hint)
     subgraph = model.Subgraphs(0)
     tensors = tuple(_read_tensor(model, subgraph.Tensors(i)) for i in range(subgraph.TensorsLength()))
     nodes = tuple(_read_node(model, subgraph.Operators(i), i) for i in range(subgraph.OperatorsLength()))
