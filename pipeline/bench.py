@@ -86,8 +86,7 @@ def check(ask: Ask) -> Finished:
             info = device.hello()
             model = identify(ask, info, port.name, emulated)
             folder = ask.out or model.folder
-            usual, most = ask.baud or model.board.serial.baud, 0 if ask.baud else model.board.serial.max_baud
-            with journal.opened(folder / JOURNAL) as book, speed.agreed(device, info, usual, most):
+            with journal.opened(folder / JOURNAL) as book, speed.agreed(device, info, *rates(ask, model.board)):
                 outcome = begin(ask, info, model, book)
                 stream(device, info, model, outcome, book)
             outcome.layers = show_layers(ask, device, info, model, outcome, emulated)
@@ -101,6 +100,11 @@ def check(ask: Ask) -> Finished:
         outcome.stopped, outcome.reason = PARTIAL, "interrupted"
     report = facts.describe(model, info, outcome, port.name, emulated)
     return Finished(report, folder, outcome, model, info, problem)
+
+
+def rates(ask: Ask, board: Board) -> tuple[int, int]:
+    """The rate at which the line is opened, and the fastest that may be agreed on; one that was asked for stays."""
+    return ask.baud or board.serial.baud, 0 if ask.baud else board.serial.max_baud
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import bench, facts, journal
+from pipeline import bench, facts, journal, speed
 from pipeline.bench import Ask, Finished
 from pipeline.built import Built
 from pipeline.device import Answer, Device
@@ -107,6 +107,8 @@ def check(ask: Ask, ports: list[str], each: bool) -> Finished:
         folder = ask.out or model.folder
         book = stack.enter_context(journal.opened(folder / bench.JOURNAL))
         whole = bench.begin(ask, infos[0], model, book)
+        for device, info in zip(devices, infos, strict=True):
+            stack.enter_context(speed.agreed(device, info, *bench.rates(ask, model.board)))
         members = gather(devices, infos, whole, each)
         began = time.monotonic()
         run(members, model, None if each else book)

@@ -75,6 +75,7 @@ class FakeDevice:
     weights: int = 100
     scales: tuple[float, int, float, int] = (0.5, 3, 0.25, -7)
     compute: Callable[[bytes], bytes] | None = None
+    rates: list[int] | None = None  # that were agreed on; None: it has one only
     faults: Faults = field(default_factory=Faults)
 
     def __post_init__(self) -> None:
@@ -152,6 +153,9 @@ class FakeDevice:
             self._hello(seq)
         elif type_ == 0x02:
             self._run(seq, body[3:])
+        elif type_ == 0x06 and self.rates is not None:
+            self.rates.append(struct.unpack("<I", body[3:])[0])
+            self._send(0x86, seq, body[3:])
         else:
             self._error(seq, 0, 3, b"unknown type")
 

@@ -52,6 +52,14 @@ def test_windows_are_split_over_identical_boards(build: FakeBuild, capsys: pytes
     assert verify.main([str(build.folder / "evidence")]) == 0
 
 
+def test_each_board_agrees_on_its_own_rate(build: FakeBuild) -> None:
+    with build.device(rates=[]) as fast, build.device() as slow:
+        code, report = run(build, *ports(fast, slow))
+        assert fast.rates == [2_000_000, 0]  # and back again
+    assert code == 0 and [column["baud"] for column in report["boards"]] == [2_000_000, 0]
+    assert report["link"]["baud"] == 2_000_000 and verify.main([str(build.folder / "evidence")]) == 0
+
+
 def test_two_boards_are_nearly_twice_as_fast(build: FakeBuild) -> None:
     with build.device(Faults(slow=0.02)) as alone:
         _, single = run(build, *ports(alone))
