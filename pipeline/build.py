@@ -125,12 +125,13 @@ def _c_files(root: Path, folder: Path) -> list[Path]:
 
 def _compile(firmware: Firmware, sources: Sequence[Path]) -> dict[Path, Path]:
     """Compile in parallel to one object per source; every error is shown before the first is reported."""
-    flags = compile_flags(firmware)
+    flags, parts = compile_flags(firmware), _faster_parts(firmware)
 
     def one(source: Path) -> tuple[Path, subprocess.CompletedProcess[str]]:
         target = firmware.folder / "objects" / source.with_suffix(".o")
         (firmware.root / target).parent.mkdir(parents=True, exist_ok=True)
-        language = cpp_flags(firmware.library) if source.suffix == ".cc" else C_FLAGS
+        c_flags = [*C_FLAGS, *(parts if source.suffix == ".c" else ())]  # not for assembly
+        language = cpp_flags(firmware.library) if source.suffix == ".cc" else c_flags
         argv = [firmware.compiler.command, *language, *flags, "-c", str(source), "-o", str(target)]
         return target, _run(argv, firmware.root)
 
@@ -159,7 +160,6 @@ def compile_flags(firmware: Firmware) -> list[str]:
         *board.build.flags,
         *compiler.flags,
         *(f"-I{folder}" for folder in folders if (firmware.root / folder).is_dir()),
-        *_faster_parts(firmware.root, kernels / board.core),
         *(f"-DWITH_{feature.upper()}" for feature in features(firmware.root, board, firmware.runtime)),
         f'-DBOARD_NAME="{board.name}"',
         f"-DBOARD_ARENA_BYTES={board.arena_bytes}",
@@ -174,11 +174,12 @@ def cpp_flags(library: Library | None) -> list[str]:
     return [*CPP_FLAGS, *(library.flags if library else ()), *include]
 
 
-def _faster_parts(root: Path, folder: Path) -> list[str]:
+def _faster_parts(firmware: Firmware) -> list[str]:
     """Flags that put a core's own parts of kernels, such as nn_dot.h, first: a quoted include would take the portable
     file, which lies beside the kernel, before any -I. Whole kernels (nn_..._s8.h) are found by the order of -I."""
-    parts = [path for path in sorted((root / folder).glob("nn*.h")) if not path.stem.endswith("_s8")]
-    return [word for path in parts for word in ("-include", str(path.relative_to(root)))]
+    folder = firmware.root / "firmware" / "kernels" / firmware.board.core
+    parts = [path for path in sorted(folder.glob("nn*.h")) if not path.stem.endswith("_s8")]
+    return [word for path in parts for word in ("-include", str(path.relative_to(firmware.root)))]
 
 
 def compiler_version(compiler: Compiler) -> str:

@@ -7,15 +7,30 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Core:
-    """A board file's `core`. `packing` is the layout: none is TFLite's own, for the portable kernels."""
+    """A board file's `core`. `packing` is the layout: none is that of the portable kernels.
+
+    Sparse kernels take so many times the instructions of dense ones for each weight that is not zero, in convolutions
+    and in dense layers; 0: the core has no use for them.
+    """
 
     name: str
     packing: str = ""
+    sparse_conv: float = 0.0
+    sparse_dense: float = 0.0
+    one_lane: bool = False  # its convolutions take one window at a time, for want of registers
 
 
 PORTABLE = Core("portable")
 # pairs: two products an instruction (SMLAD); pipeline/ops/pairs.py makes what firmware/kernels/nn_pairs.h reads.
-CORES = {core.name: core for core in (Core("cortex-m4", packing="pairs"),)}
+_KNOWN = (
+    Core("cortex-m4", packing="pairs"),
+    Core("cortex-m0plus", sparse_conv=1.5, sparse_dense=2.5),
+    Core("rv32imc", sparse_conv=1.5, sparse_dense=2.5),
+    Core("xtensa-lx6", sparse_conv=1.5, sparse_dense=2.5),
+    Core("xtensa-lx7", sparse_conv=1.5, sparse_dense=2.5),
+    Core("avr", sparse_conv=2.0, sparse_dense=2.0, one_lane=True),
+)
+CORES = {core.name: core for core in _KNOWN}
 
 
 def core_of(name: str) -> Core:

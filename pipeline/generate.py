@@ -27,7 +27,7 @@ from pipeline.stripes import fitted
 
 KERNEL_VERSION = 1  # NN_VERSION of firmware/kernels/nn.h that this generator writes for
 Names = dict[tuple[int, str], str]
-CTYPES = {"int8": "int8_t", "int16": "int16_t", "int32": "int32_t", "bool": "int8_t"}
+CTYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "int32": "int32_t", "bool": "int8_t"}
 
 
 def compile_model(content: bytes, where: Path | str, core: Core = PORTABLE, hop: int | None = None,
@@ -83,7 +83,9 @@ def _view(plan: Plan, content: bytes, model: str) -> dict[str, Any]:
 
 
 def _step(plan: Plan, step: Step, names: Names) -> dict[str, Any]:
-    fields = [(name, _value(value, names.get((step.index, name), ""))) for name, value in step.call.fields.items()]
+    fields = [
+        (name, _field(name, value, names.get((step.index, name), ""))) for name, value in step.call.fields.items()
+    ]
     operands = [_where(plan, tensor) for tensor in (*step.inputs, step.output)]
     own = ((plan.layout.scratch, "scratch"), (plan.layout.states, "state"))
     own_bytes = [f"{step.name}_{kind}" for at, kind in own if step.index in at]
@@ -91,6 +93,15 @@ def _step(plan: Plan, step: Step, names: Names) -> dict[str, Any]:
     whole = f"NN_STEP({call}, {operands[-1]}, {plan.graph.tensors[step.output].bytes});"
     return {"struct": step.call.struct, "name": step.name, "op": step.op, "title": _comment(step.title),
             "fields": fields, "call": whole}  # fmt: skip
+
+
+def _field(name: str, value: Field, array: str) -> str:
+    """A field's initialiser as it stands behind its name: a long struct on several lines, as clang-format has it."""
+    text = _value(value, array)
+    if isinstance(value, Mapping) and len(f"    .{name} = {text},") > 120:
+        parts = [f".{part} = {_value(item, array)}" for part, item in value.items()]
+        text = "{" + (",\n" + " " * len(f"    .{name} = {{")).join(parts) + "}"
+    return text
 
 
 def _value(value: Field, array: str) -> str:

@@ -68,7 +68,8 @@ def write_folder(folder: Path, whole: bytes, tensor: int, inputs: list[int], cor
     content = write(alone)
     files.write_bytes(folder / "model.tflite", content)
     if all(node.op in known_ops() for node in alone.nodes):
-        _write_c(folder, compile_model(content, folder / "model.tflite", core_of(core)), content, core)
+        like = replace(core_of(core), one_lane=False)  # so that the portable kernels have their room too
+        _write_c(folder, compile_model(content, folder / "model.tflite", like), content, core)
 
 
 def _write_c(folder: Path, plan: Plan, content: bytes, core: str) -> None:

@@ -187,7 +187,7 @@ def test_writes_the_folder_of_a_board_and_touches_only_what_changed(
     times = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
     assert main(["gesture", "--board", "esp32"]) == 0
     assert {n for n, t in times.items() if (folder / n).stat().st_mtime_ns != t} == {"plan.json"}
-    assert "6 calls, arena 36 bytes" in capsys.readouterr().out
+    assert "6 calls, arena 68 bytes" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ COMPILERS = {  # command -> flags and Debian package
     "xtensa-lx106-elf-gcc": (["-ffreestanding", "-mtext-section-literals"], "gcc-xtensa-lx106"),
     "avr-gcc": (["-mmcu=atmega2560"], "gcc-avr"),
 }
-ONLY = {"cortex-m4": "arm-none-eabi-gcc"}  # folders of kernels whose instructions one compiler knows
+ONLY = {"avr": "avr-gcc", "cortex-m4": "arm-none-eabi-gcc"}  # folders of kernels whose instructions one compiler knows
 STRICT = ["-O2", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wdouble-promotion", "-Werror"]
 
 

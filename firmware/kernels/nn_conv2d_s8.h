@@ -2,84 +2,82 @@
 #ifndef NN_CONV2D_S8_H
 #define NN_CONV2D_S8_H
 
-#include "nn_dot.h"
-#include "nn_fixed.h"
-#include "nn_taps.h"
+#include "nn_block.h"
+#include "nn_output.h"
+#include "nn_patch.h"
 
 typedef struct {
-    nn_shape_t input, output;
-    nn_size_t kernel, stride, dilation, pad; /* pad: above and left of the input */
-    int16_t input_offset;                    /* minus the input's zero point: [-127, 128] */
-    int16_t output_offset;                   /* [-128, 127] */
-    int8_t min, max;                         /* the fused activation */
-    NN_ROM int8_t *weights;                  /* [output channels][kernel height][kernel width][input channels] */
-    NN_ROM int32_t *bias;                    /* [output channels] */
-    NN_ROM int32_t *multiplier;              /* [output channels], [0, 2^31) */
-    NN_ROM int8_t *shift;                    /* [output channels], [-31, 30] */
+    nn_window_t window;
+    int16_t input_offset;    /* minus the input's zero point: [-127, 128] */
+    int16_t output_offset;   /* [-128, 127] */
+    int8_t min, max;         /* the fused activation */
+    NN_ROM uint8_t *weights; /* [output channels / NN_ROWS][kernel height * width * input channels][NN_ROWS], w + 128 */
+    NN_ROM int32_t *bias;    /* [output channels]; input_offset - 128 times all weights of the channel is in it */
+    NN_ROM int32_t *multiplier; /* [output channels], [0, 2^31) */
+    NN_ROM int8_t *shift;       /* [output channels], [-31, 30] */
 } nn_conv2d_t;
 
-/* Where the window of one output place lies over the input. */
+/* The windows of `lanes` neighbouring places. */
 typedef struct {
-    int32_t y, x; /* of tap (0, 0); may lie outside */
-    nn_taps_t rows, columns;
-} nn_conv2d_window_t;
+    uint8_t *patch;
+    int32_t excess[NN_LANES]; /* 128 * the sum of each window's bytes */
+    int32_t lanes;
+    int32_t count; /* values of one window */
+} nn_conv2d_places_t;
 
-/* Adds to sums[4] what one kernel row contributes to four neighbouring channels, or to sums[0] for one channel.
- * Taps side by side are side by side in memory too, unless they are dilated. */
-static inline void nn_conv2d_row(NN_ROM nn_conv2d_t *p, const int8_t *row, NN_ROM int8_t *weights,
-                                 nn_conv2d_window_t at, int32_t filter, int32_t *sums, int8_t four)
+/* NN_ROWS channels from `channel` on; the last block may have fewer. */
+static inline void nn_conv2d_block(NN_ROM nn_conv2d_t *p, const nn_conv2d_places_t *places, int32_t channel,
+                                   int8_t *output)
 {
-    int32_t channels = p->input.channels;
-    int32_t taps = p->dilation.width == 1 ? at.columns.last - at.columns.first : 1;
-    for (int32_t tap = at.columns.first; tap < at.columns.last; tap += taps) {
-        const int8_t *x = row + (at.x + tap * p->dilation.width) * channels;
-        if (four) {
-            nn_dot4_s8(x, weights + tap * channels, filter, taps * channels, p->input_offset, sums);
-        } else {
-            sums[0] += nn_dot_s8(x, weights + tap * channels, taps * channels, p->input_offset);
+    NN_ROM uint8_t *weights = p->weights + channel * places->count;
+    int32_t channels = p->window.output.channels, rows = nn_min(NN_ROWS, channels - channel), lanes = places->lanes;
+    int32_t sums[NN_ROWS][NN_LANES];
+    if (lanes == NN_LANES) {
+        nn_block_s8(places->patch, weights, places->count, sums[0]);
+    }
+    for (int32_t lane = 0; lanes < NN_LANES && lane < lanes; lane++) {
+        int32_t column[NN_ROWS];
+        nn_block_lane_s8(places->patch + lane, weights, places->count, column);
+        for (int32_t row = 0; row < NN_ROWS; row++) {
+            sums[row][lane] = column[row];
+        }
+    }
+    const nn_output_t to = {p->output_offset, p->min, p->max};
+    for (int32_t row = 0; row < rows; row++, channel++) {
+        int32_t bias = p->bias[channel], multiplier = p->multiplier[channel], shift = p->shift[channel];
+        for (int32_t lane = 0, at = channel; lane < lanes; lane++, at += channels) {
+            output[at] = nn_output(to, bias + sums[row][lane] - places->excess[lane], multiplier, shift);
         }
     }
 }
 
-/* The outputs of one place for channels channel .. channel + 3, or for one channel. */
-static inline void nn_conv2d_channels(NN_ROM nn_conv2d_t *p, const int8_t *input, int8_t *output, nn_conv2d_window_t at,
-                                      int32_t channel, int8_t four)
+static inline void nn_conv2d_places(NN_ROM nn_conv2d_t *p, const nn_conv2d_places_t *places, int8_t *output)
 {
-    int32_t input_row = (int32_t)p->input.width * p->input.channels;
-    int32_t kernel_row = (int32_t)p->kernel.width * p->input.channels;
-    int32_t filter = p->kernel.height * kernel_row;
-    int32_t sums[4] = {p->bias[channel]};
-    for (int8_t i = 1; four && i < 4; i++) {
-        sums[i] = p->bias[channel + i];
-    }
-    for (int32_t tap = at.rows.first; tap < at.rows.last; tap++) {
-        nn_conv2d_row(p, input + (at.y + tap * p->dilation.height) * input_row,
-                      p->weights + channel * filter + tap * kernel_row, at, filter, sums, four);
-    }
-    for (int8_t i = 0; i < (four ? 4 : 1); i++) {
-        int32_t sum = nn_requantize(sums[i], p->multiplier[channel + i], p->shift[channel + i]) + p->output_offset;
-        output[channel + i] = nn_clamp_s8(sum, p->min, p->max);
+    for (int32_t channel = 0; channel < p->window.output.channels; channel += NN_ROWS) {
+        nn_conv2d_block(p, places, channel, output);
     }
 }
 
-static void nn_conv2d_s8(NN_ROM nn_conv2d_t *p, const int8_t *input, int8_t *output)
+/* scratch: a patch, [kernel height * width * input channels][NN_LANES] */
+static void nn_conv2d_s8(NN_ROM nn_conv2d_t *p, const int8_t *input, int8_t *output, void *scratch)
 {
-    nn_conv2d_window_t at;
-    for (int32_t y = 0; y < p->output.height; y++) {
-        at.y = y * p->stride.height - p->pad.height;
-        at.rows = nn_taps_inside(at.y, p->input.height, p->kernel.height, p->dilation.height);
-        for (int32_t x = 0; x < p->output.width; x++) {
-            at.x = x * p->stride.width - p->pad.width;
-            at.columns = nn_taps_inside(at.x, p->input.width, p->kernel.width, p->dilation.width);
-            int32_t channel = 0;
-            for (; channel + 4 <= p->output.channels; channel += 4) {
-                nn_conv2d_channels(p, input, output, at, channel, 1);
+    NN_ROM nn_window_t *window = &p->window;
+    const uint8_t zero = (uint8_t)(128 - p->input_offset);
+    nn_conv2d_places_t places = {
+        .patch = scratch, .count = (int32_t)window->kernel.height * window->kernel.width * window->input.channels};
+    for (int32_t y = 0; y < window->output.height; y++) {
+        for (int32_t x = 0; x < window->output.width; x++) {
+            nn_lane_t lane = {places.patch + places.lanes, 0, NN_LANES};
+            places.excess[places.lanes++] = 128 * nn_patch_lane(window, input, y, x, zero, lane).sum;
+            if (places.lanes == NN_LANES) {
+                nn_conv2d_places(p, &places, output);
+                output += NN_LANES * window->output.channels;
+                places.lanes = 0;
             }
-            for (; channel < p->output.channels; channel++) {
-                nn_conv2d_channels(p, input, output, at, channel, 0);
-            }
-            output += p->output.channels;
         }
+    }
+    if (places.lanes > 0) {
+        nn_conv2d_places(p, &places, output);
     }
 }
 

@@ -2,55 +2,131 @@
 #ifndef NN_DEPTHWISE_CONV2D_S8_H
 #define NN_DEPTHWISE_CONV2D_S8_H
 
-#include "nn_fixed.h"
-#include "nn_taps.h"
+#include "nn_lines.h"
+#include "nn_now.h"
+#include "nn_output.h"
 
 typedef struct {
-    nn_shape_t input, output;                /* output channels = input channels * multiples */
-    nn_size_t kernel, stride, dilation, pad; /* pad: above and left of the input */
-    int16_t multiples;                       /* the depth multiplier */
-    int16_t input_offset;                    /* minus the input's zero point: [-127, 128] */
-    int16_t output_offset;                   /* [-128, 127] */
-    int8_t min, max;                         /* the fused activation */
-    NN_ROM int8_t *weights;                  /* [kernel height][kernel width][output channels] */
-    NN_ROM int32_t *bias;                    /* [output channels] */
-    NN_ROM int32_t *multiplier;              /* [output channels], [0, 2^31) */
-    NN_ROM int8_t *shift;                    /* [output channels], [-31, 30] */
+    nn_window_t window;         /* output channels = input channels * multiples */
+    int16_t multiples;          /* the depth multiplier */
+    int16_t input_offset;       /* minus the input's zero point: [-127, 128] */
+    int16_t output_offset;      /* [-128, 127] */
+    int8_t min, max;            /* the fused activation */
+    NN_ROM int8_t *weights;     /* [kernel height][kernel width][output channels] */
+    NN_ROM int32_t *bias;       /* [output channels]; input_offset - 128 times all weights of the channel is in it */
+    NN_ROM int32_t *multiplier; /* [output channels], [0, 2^31) */
+    NN_ROM int8_t *shift;       /* [output channels], [-31, 30] */
 } nn_depthwise_conv2d_t;
 
-/* Sum over the taps of one output channel; `corner` is the input at tap (0, 0), which may lie outside. */
-static inline int32_t nn_depthwise_window(NN_ROM nn_depthwise_conv2d_t *p, const int8_t *input, int32_t corner,
-                                          NN_ROM int8_t *weights, nn_taps_t rows, nn_taps_t columns)
+/* How to walk over the taps of a window: bytes from one to the next, and from a row's first to the next row's. */
+typedef struct {
+    int32_t rows, columns, step, row_step, weights_step;
+    const uint8_t *end; /* where lines wrap round */
+    int32_t wrap;
+} nn_depthwise_walk_t;
+
+/* One tap of two channels in two windows, `apart` bytes from each other. */
+static inline void nn_depthwise_tap(const uint8_t *x, NN_ROM int8_t *weights, int32_t apart, int32_t *sums)
 {
-    int32_t row_step = (int32_t)p->dilation.height * p->input.width * p->input.channels;
-    int32_t column_step = (int32_t)p->dilation.width * p->input.channels;
-    int32_t sum = 0;
-    for (int32_t row = rows.first; row < rows.last; row++) {
-        int32_t weights_row = row * p->kernel.width;
-        for (int32_t column = columns.first; column < columns.last; column++) {
-            int32_t value = input[corner + row * row_step + column * column_step] + p->input_offset;
-            sum += weights[(weights_row + column) * p->output.channels] * value;
+    int32_t a = weights[0], b = weights[1];
+    sums[0] += a * x[0];
+    sums[1] += b * x[1];
+    NN_NOW(sums[0], sums[1]);
+    x += apart;
+    sums[4] += a * x[0];
+    sums[5] += b * x[1];
+    NN_NOW(sums[4], sums[5]);
+}
+
+typedef struct {
+    int32_t of[8]; /* [windows][channels] */
+} nn_depthwise_sums_t;
+
+/* Four channels in two windows, onto `sums`. */
+static inline nn_depthwise_sums_t nn_depthwise_four(const nn_depthwise_walk_t *walk, const uint8_t *x,
+                                                    NN_ROM int8_t *weights, int32_t apart, nn_depthwise_sums_t sums)
+{
+    int32_t step = walk->step, weights_step = walk->weights_step;
+    for (int32_t row = walk->rows; row > 0; row--) {
+        const uint8_t *tap = x;
+        for (int32_t column = walk->columns; column > 0; column--) {
+            nn_depthwise_tap(tap, weights, apart, sums.of);
+            nn_depthwise_tap(tap + 2, weights + 2, apart, sums.of + 2);
+            tap += step;
+            weights += weights_step;
         }
+        x += walk->row_step;
+        x -= x >= walk->end ? walk->wrap : 0;
+    }
+    return sums;
+}
+
+static inline int32_t nn_depthwise_one(const nn_depthwise_walk_t *walk, const uint8_t *x, NN_ROM int8_t *weights)
+{
+    int32_t sum = 0;
+    for (int32_t row = walk->rows; row > 0; row--) {
+        const uint8_t *tap = x;
+        for (int32_t column = walk->columns; column > 0; column--) {
+            sum += *weights * *tap;
+            tap += walk->step;
+            weights += walk->weights_step;
+        }
+        x += walk->row_step;
+        x -= x >= walk->end ? walk->wrap : 0;
     }
     return sum;
 }
 
-static void nn_depthwise_conv2d_s8(NN_ROM nn_depthwise_conv2d_t *p, const int8_t *input, int8_t *output)
+/* All channels of two neighbouring places, whose windows begin at x and `apart` bytes behind it. */
+static inline void nn_depthwise_places(NN_ROM nn_depthwise_conv2d_t *p, const nn_depthwise_walk_t *walk,
+                                       const uint8_t *x, int32_t apart, int8_t *output)
 {
-    for (int32_t y = 0; y < p->output.height; y++) {
-        int32_t y_origin = y * p->stride.height - p->pad.height;
-        nn_taps_t rows = nn_taps_inside(y_origin, p->input.height, p->kernel.height, p->dilation.height);
-        for (int32_t x = 0; x < p->output.width; x++) {
-            int32_t x_origin = x * p->stride.width - p->pad.width;
-            nn_taps_t columns = nn_taps_inside(x_origin, p->input.width, p->kernel.width, p->dilation.width);
-            int32_t corner = (y_origin * p->input.width + x_origin) * p->input.channels;
-            for (int32_t channel = 0; channel < p->output.channels; channel++) {
-                int32_t sum = p->bias[channel] + nn_depthwise_window(p, input, corner + channel / p->multiples,
-                                                                     p->weights + channel, rows, columns);
-                sum = nn_requantize(sum, p->multiplier[channel], p->shift[channel]) + p->output_offset;
-                *output++ = nn_clamp_s8(sum, p->min, p->max);
-            }
+    const nn_output_t to = {p->output_offset, p->min, p->max};
+    int32_t channel = 0, channels = p->window.output.channels, fours = p->multiples == 1 ? channels & ~3 : 0;
+    int8_t *next = apart ? output + channels : output;
+    for (; channel < fours; channel += 4) {
+        NN_ROM int32_t *bias = p->bias + channel;
+        nn_depthwise_sums_t sums = {{bias[0], bias[1], bias[2], bias[3], bias[0], bias[1], bias[2], bias[3]}};
+        sums = nn_depthwise_four(walk, x + channel, p->weights + channel, apart, sums);
+        for (int32_t i = 0; i < 4; i++) {
+            int32_t multiplier = p->multiplier[channel + i], shift = p->shift[channel + i];
+            output[channel + i] = nn_output(to, sums.of[i], multiplier, shift);
+            next[channel + i] = nn_output(to, sums.of[4 + i], multiplier, shift);
         }
+    }
+    for (; channel < channels; channel++) {
+        const uint8_t *of_channel = x + channel / p->multiples;
+        int32_t bias = p->bias[channel], multiplier = p->multiplier[channel], shift = p->shift[channel];
+        NN_ROM int8_t *weights = p->weights + channel;
+        output[channel] = nn_output(to, bias + nn_depthwise_one(walk, of_channel, weights), multiplier, shift);
+        next[channel] = nn_output(to, bias + nn_depthwise_one(walk, of_channel + apart, weights), multiplier, shift);
+    }
+}
+
+/* scratch: see nn_lines.h */
+static void nn_depthwise_conv2d_s8(NN_ROM nn_depthwise_conv2d_t *p, const int8_t *input, int8_t *output, void *scratch)
+{
+    NN_ROM nn_window_t *window = &p->window;
+    int32_t width = window->output.width, channels = window->input.channels, stride = window->stride.width * channels;
+    nn_lines_t lines = nn_lines_start(window, input, (uint8_t)(128 - p->input_offset), scratch);
+    nn_depthwise_walk_t walk = {
+        .rows = window->kernel.height,
+        .columns = window->kernel.width,
+        .step = window->dilation.width * channels,
+        .row_step = window->dilation.height * lines.length,
+        .weights_step = window->output.channels,
+        .end = nn_lines_end(&lines),
+        .wrap = lines.count * lines.length,
+    };
+    for (int32_t y = 0; y < window->output.height; y++) {
+        nn_lines_for(window, &lines, y);
+        const uint8_t *top = nn_lines_top(&lines);
+        for (int32_t x = 0; x < width; x += 2) { /* the last of an odd number once more with the one before */
+            int32_t at = nn_max(nn_min(x, width - 2), 0);
+            nn_depthwise_places(p, &walk, top + at * stride, width > 1 ? stride : 0,
+                                output + at * window->output.channels);
+        }
+        output += width * window->output.channels;
     }
 }
 

@@ -22,15 +22,35 @@ static inline int32_t nn_divide_by_power(int32_t x, int32_t exponent)
     return (x >> exponent) + ((x & mask) > threshold ? 1 : 0);
 }
 
-/* x * multiplier / 2^31 * 2^shift, rounded twice as TFLite does. multiplier: [0, 2^31), so the product never saturates;
- * shift: [-31, 30]; the left shift wraps. */
+/* round(x * multiplier / 2^31), halves upward. multiplier: [0, 2^31), so it never saturates. */
+static inline int32_t nn_times_q31(int32_t x, int32_t multiplier)
+{
+#if defined(__XTENSA__) || defined(__ARM_ARCH_6M__) || defined(__AVR__)
+    /* no 32 x 32 -> 64 bit multiply: four of 16 x 16 bits, of which none overflows */
+    int16_t high = (int16_t)(x >> 16), times_high = (int16_t)(multiplier >> 16);
+    uint16_t low = (uint16_t)x, times_low = (uint16_t)multiplier;
+#ifdef __AVR__ /* the compiler forgets that they have 16 bits and calls a 32-bit multiply */
+    __asm__("" : "+r"(high), "+r"(low), "+r"(times_high), "+r"(times_low));
+#endif
+    const int32_t cross = (int32_t)high * times_low + (int32_t)((uint32_t)low * times_low >> 16);
+    const int32_t rest = (int32_t)low * times_high + (uint16_t)cross + (1 << 14);
+    return (int32_t)((uint32_t)((int32_t)high * times_high + (cross >> 16)) << 1) +
+           (int32_t)((uint32_t)rest << 1 >> 16);
+#else
+    const int64_t doubled = (int64_t)x * (int64_t)((uint32_t)multiplier << 1);
+    return (int32_t)(doubled >> 32) + (int32_t)((uint32_t)doubled >> 31);
+#endif
+}
+
+/* x * multiplier / 2^31 * 2^shift, rounded twice as TFLite does. multiplier: [0, 2^31); shift: [-31, 30]; the left
+ * shift wraps. */
 static inline int32_t nn_requantize(int32_t x, int32_t multiplier, int32_t shift)
 {
-    int32_t left = shift > 0 ? shift : 0;
-    int32_t right = shift > 0 ? 0 : -shift;
-    int32_t shifted = (int32_t)((uint32_t)x << left);
-    int32_t high = (int32_t)(((int64_t)shifted * multiplier + ((int64_t)1 << 30)) >> 31);
-    return nn_divide_by_power(high, right);
+    if (__builtin_expect(shift >= 0, 0)) { /* rare, and compilers must not do both */
+        return nn_times_q31((int32_t)((uint32_t)x << shift), multiplier);
+    }
+    const int32_t high = nn_times_q31(x, multiplier); /* above INT32_MIN, as the multiplier is below 2^31 */
+    return (((high + (high >> 31)) >> (-1 - shift)) + 1) >> 1;
 }
 
 /* x * 2^exponent, saturated. exponent: [1, 30] */

@@ -11,8 +11,12 @@ typedef struct {
 /* The taps, out of `size` that lie `dilation` apart, which fall into [0, length) when tap 0 falls on `origin`. */
 static inline nn_taps_t nn_taps_inside(int32_t origin, int32_t length, int32_t size, int32_t dilation)
 {
-    int32_t first = origin < 0 ? (-origin + dilation - 1) / dilation : 0;
-    int32_t last = origin < length ? nn_min(size, (length - origin + dilation - 1) / dilation) : 0;
+    int32_t first = origin < 0 ? -origin : 0, last = origin < length ? length - origin : 0;
+    if (dilation > 1) { /* a division costs more than all the rest */
+        first = (first + dilation - 1) / dilation;
+        last = (last + dilation - 1) / dilation;
+    }
+    last = nn_min(size, last);
     return (nn_taps_t){first, last};
 }
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from pipeline.cores import Core
 from pipeline.graph import Graph, Node, Tensor
-from pipeline.ops import cases, pairs
+from pipeline.ops import cases, pairs, sparse
 from pipeline.ops.base import Call, Int8s, op
 from pipeline.ops.weighted import Weighted, weighted
 from pipeline.ops.window import Window, output_size, window_of
 from pipeline.problem import Problem
+
+LANES = 4  # NN_LANES of firmware/kernels/nn_block.h: places that one weight serves
 
 
 @op("CONV_2D")
@@ -55,11 +58,23 @@ class Conv2D:
         if self.groups > 1:
             fields = {**self.window.fields(), "groups": self.groups, **self.sums.fields()}
             return Call("nn_conv2d_groups_s8", "nn_conv2d_groups_t", fields)
-        return Call("nn_conv2d_s8", "nn_conv2d_t", {**self.window.fields(), **self.sums.fields()})
+        return self._call("nn_conv2d", self.sums.blocks(), LANES)
+
+    def _call(self, kernel: str, fields: Mapping[str, Any], lanes: int) -> Call:
+        """The call of a kernel that brings the windows of some places into a patch."""
+        return Call(f"{kernel}_s8", f"{kernel}_t", {"window": self.window.fields(), **fields},
+                    scratch=lanes * self.sums.weights[0].size, plain=self.sums.weights)  # fmt: skip
 
     def packed(self, core: Core) -> Call | None:
-        """The call with weights in pairs: two windows at a time, as columns."""
-        fields = pairs.fields(self.sums) if core.packing == "pairs" and self.groups == 1 else None
+        """The call with sparse weights, or with weights in pairs: two windows at a time, as columns."""
+        if self.groups > 1:
+            return None
+        found = sparse.fields(self.sums, core.sparse_conv)
+        if found is not None:
+            return self._call("nn_conv2d_sparse", found, 1 if core.one_lane else sparse.LANES)
+        if core.one_lane:
+            return self._call("nn_conv2d", self.sums.blocks(), 1)
+        fields = pairs.fields(self.sums) if core.packing == "pairs" else None
         if fields is None:
             return None
         groups = -(-self.sums.weights[0].size // pairs.BLOCK)
@@ -91,6 +106,10 @@ class Conv2D:
                 padding = 0
             w = cases.weights(rng, (groups * members or channels, *kernel, x.shape[3] // groups), axis=0)
             yield cls._case(rng, (x, w), (stride, dilation), padding, int(rng.choice([0, 1, 3])))
+        for padding in (0, 1):  # sparse ones, with distances that do not fit four bits
+            x = cases.activation(rng, (1, 4, 7, 11), "input")
+            w = cases.weights(rng, (5, 2, 3, 11), axis=0, zeros=0.9)
+            yield cls._case(rng, (x, w), ((1, 1 + padding), (1, 1)), padding, 1)
 
     @staticmethod
     def _case(rng: np.random.Generator, tensors: tuple[Tensor, Tensor], steps: tuple[tuple[int, int], tuple[int, int]],

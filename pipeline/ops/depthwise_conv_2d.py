@@ -42,8 +42,9 @@ class DepthwiseConv2D:
 
     def call(self) -> Call:
         """One call for the whole layer."""
-        fields = {**self.window.fields(), "multiples": self.multiples, **self.sums.fields()}
-        return Call("nn_depthwise_conv2d_s8", "nn_depthwise_conv2d_t", fields)
+        fields = {"window": self.window.fields(), "multiples": self.multiples, **self.sums.fields(),
+                  "bias": self.sums.unsigned_bias(3)}  # fmt: skip
+        return Call("nn_depthwise_conv2d_s8", "nn_depthwise_conv2d_t", fields, scratch=self.window.lines_bytes)
 
     def packed(self, core: Core) -> Call | None:
         """The call that takes one channel at a time, as a plane with its padding; not for dilated windows.

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from pipeline.cores import Core
 from pipeline.graph import Graph, Node
-from pipeline.ops import cases, pairs
+from pipeline.ops import cases, pairs, sparse
 from pipeline.ops.base import Call, Int8s, activation_range, need_int8, op
 from pipeline.ops.batch_matmul import BatchMatmul, product
 from pipeline.ops.weighted import Weighted, weighted
@@ -50,21 +51,29 @@ class FullyConnected:
 
     def call(self) -> Call:
         """One call for the whole layer."""
-        fields = dict(self.sums.fields())
+        return self._call("nn_dense", self.sums.blocks())
+
+    @property
+    def _sizes(self) -> dict[str, int]:
         outputs, inputs = self.sums.weights.shape
-        head = {"rows": self.rows, "inputs": inputs, "outputs": outputs}
+        return {"rows": self.rows, "inputs": inputs, "outputs": outputs}
+
+    def _call(self, kernel: str, constants: Mapping[str, Any]) -> Call:
+        fields = dict(constants)
         scalars = {name: fields.pop(name) for name in ("input_offset", "output_offset", "min", "max")}
         per_channel = {"per_channel": int(len(self.sums.multiplier) > 1)}
-        return Call("nn_dense_s8", "nn_dense_t", {**head, **scalars, **per_channel, **fields})
+        return Call(f"{kernel}_s8", f"{kernel}_t", {**self._sizes, **scalars, **per_channel, **fields},
+                    scratch=self._sizes["inputs"], plain=self.sums.weights)  # fmt: skip
 
     def packed(self, core: Core) -> Call | None:
-        """The call with weights in pairs."""
+        """The call with sparse weights, or with weights in pairs."""
+        found = sparse.fields(self.sums, core.sparse_dense)
+        if found is not None:
+            return self._call("nn_dense_sparse", found)
         fields = pairs.fields(self.sums) if core.packing == "pairs" else None
         if fields is None:
             return None
-        outputs, inputs = self.sums.weights.shape
-        head = {"rows": self.rows, "inputs": inputs, "outputs": outputs}
-        return Call("nn_dense_pairs_s8", "nn_dense_pairs_t", {**head, **fields}, plain=self.sums.weights)
+        return Call("nn_dense_pairs_s8", "nn_dense_pairs_t", {**self._sizes, **fields}, plain=self.sums.weights)
 
     @property
     def macs(self) -> int:
@@ -73,13 +82,14 @@ class FullyConnected:
 
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Graph]:
-        """One and several rows, with and without bias, every fused activation."""
-        for i in range(10):
-            x = cases.activation(rng, (1, *((4,) if i % 3 == 0 else ()), int(rng.integers(1, 70))), "input")
+        """One and several rows, with and without bias, every fused activation; then sparse ones."""
+        for i in range(12):
+            zeros, inputs = (0.0, int(rng.integers(1, 70))) if i < 10 else (0.9, 90)
+            x = cases.activation(rng, (1, *((4,) if i % 3 == 0 else ()), inputs), "input")
             per_channel = (
                 len(x.shape) == 2 and i % 2
             )  # on three axes tflite-runtime mistakes the scales: test_reference
-            w = cases.weights(rng, (int(rng.integers(1, 20)), x.shape[-1]), axis=0 if per_channel else None)
+            w = cases.weights(rng, (int(rng.integers(1, 20)), x.shape[-1]), 0 if per_channel else None, zeros)
             bias = cases.bias(rng, x, w, w.shape[0]) if i % 4 else None
             y = cases.output_for(rng, x, w, (*x.shape[:-1], w.shape[0]), w.shape[1])
             yield cases.one_node("FULLY_CONNECTED", [x, w, bias], y, "FullyConnectedOptions",

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.fixedpoint import quantize_multiplier, requantize
+from pipeline.fixedpoint import quantize_multiplier, requantize, wrap32
 from pipeline.graph import Graph, Node, Tensor, scales
 from pipeline.ops.base import Int8s, activation_range, clamp8, need_constant, need_int8, need_one_batch
 from pipeline.problem import Problem
+
+ROWS = 4  # NN_ROWS of firmware/kernels/nn_block.h: rows of weights that lie side by side
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,22 @@ class Weighted:
         return {"input_offset": self.input_offset, "output_offset": self.output_offset, "min": self.range[0],
                 "max": self.range[1], "weights": self.weights, "bias": self.bias, "multiplier": self.multiplier,
                 "shift": self.shift}  # fmt: skip
+
+    def blocks(self) -> Mapping[str, Any]:
+        """The same for kernels that read nn_block.h's weights: uint8 [rows / ROWS, count, ROWS], 128 more than they
+        are, and take unsigned values; the rows are filled up with zeros."""
+        rows = self.weights.reshape(len(self.bias), -1)
+        wide = np.zeros((-(-len(rows) // ROWS) * ROWS, rows.shape[1]), np.int8)
+        wide[: len(rows)] = rows
+        weights = np.moveaxis(wide.reshape(-1, ROWS, rows.shape[1]), 1, 2).view(np.uint8) ^ 0x80
+        return {**self.fields(), "weights": np.ascontiguousarray(weights), "bias": self.unsigned_bias(0)}
+
+    def unsigned_bias(self, axis: int) -> NDArray[np.int32]:
+        """The bias for kernels that take x + 128 for x: plus (input_offset - 128) * the sum of the channel's weights,
+        int32 as the kernels' sums wrap; `axis` is that of the channels."""
+        channels = np.moveaxis(self.weights, axis, 0).reshape(len(self.bias), -1)
+        sums = channels.sum(axis=1, dtype=np.int64)
+        return wrap32(self.bias.astype(np.int64) + (self.input_offset - 128) * sums).astype(np.int32)
 
 
 def weighted(node: Node, graph: Graph, channels: int, slots: tuple[int, int] = (0, 2)) -> Weighted:

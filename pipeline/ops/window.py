@@ -37,6 +37,12 @@ class Window:
         views = views[:: self.stride[0], :: self.stride[1]]
         return views[: self.output[0], : self.output[1], :, :: self.dilation[0], :: self.dilation[1]]
 
+    @property
+    def lines_bytes(self) -> int:
+        """Bytes of the lines that one row of windows reaches over, padding included (nn_lines.h)."""
+        reach = [(self.kernel[i] - 1) * self.dilation[i] + 1 for i in (0, 1)]
+        return reach[0] * ((self.output[1] - 1) * self.stride[1] + reach[1]) * self.input[2]
+
     def fields(self, dilated: bool = True) -> Mapping[str, Any]:
         """The struct's fields, in the kernels' order."""
         middle = {"dilation": self.dilation} if dilated else {}

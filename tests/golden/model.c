@@ -15,12 +15,12 @@
 _Static_assert(MODEL_ARENA_BYTES <= BOARD_ARENA_BYTES, "gesture: the arena does not fit this board");
 
 static NN_ROM nn_conv2d_t conv1 = {
-    .input = {1, 16, 3},
-    .output = {1, 8, 4},
-    .kernel = {1, 3},
-    .stride = {1, 2},
-    .dilation = {1, 1},
-    .pad = {0, 0},
+    .window = {.input = {1, 16, 3},
+               .output = {1, 8, 4},
+               .kernel = {1, 3},
+               .stride = {1, 2},
+               .dilation = {1, 1},
+               .pad = {0, 0}},
     .input_offset = 3,
     .output_offset = -128,
     .min = -128,
@@ -82,16 +82,18 @@ static NN_ROM nn_softmax_t softmax = {
 
 void gesture_run(const int8_t *input, int8_t *output, uint8_t *arena)
 {
-    int8_t *t3 = (int8_t *)arena + 0;  /* 1 x 8 x 4 */
-    int8_t *t4 = (int8_t *)arena + 32; /* 1 x 1 x 4 */
-    int8_t *t5 = (int8_t *)arena + 0;  /* 1 x 8 x 4 */
-    int8_t *t7 = (int8_t *)arena + 32; /* 4 */
-    int8_t *t9 = (int8_t *)arena + 0;  /* 3 */
+    int8_t *t3 = (int8_t *)arena + 36; /* 1 x 8 x 4 */
+    int8_t *t4 = (int8_t *)arena + 0;  /* 1 x 1 x 4 */
+    int8_t *t5 = (int8_t *)arena + 36; /* 1 x 8 x 4 */
+    int8_t *t7 = (int8_t *)arena + 0;  /* 4 */
+    int8_t *t9 = (int8_t *)arena + 8;  /* 3 */
+    void *conv1_scratch = arena + 0;   /* 36 bytes */
+    void *logits_scratch = arena + 4;  /* 4 bytes */
 
-    NN_STEP(nn_conv2d_s8(&conv1, input, t3), t3, 32);        /* CONV_2D net/conv1 */
-    NN_STEP(nn_load_s8(&add1_operand, t4), t4, 4);           /* LOAD net/add1 */
-    NN_STEP(nn_add_s8(&add1, t3, t4, t5), t5, 32);           /* ADD net/add1 */
-    NN_STEP(nn_mean_s8(&mean, t5, t7), t7, 4);               /* MEAN net/mean */
-    NN_STEP(nn_dense_s8(&logits, t7, t9), t9, 3);            /* FULLY_CONNECTED net/logits */
-    NN_STEP(nn_softmax_s8(&softmax, t9, output), output, 3); /* SOFTMAX */
+    NN_STEP(nn_conv2d_s8(&conv1, input, t3, conv1_scratch), t3, 32); /* CONV_2D net/conv1 */
+    NN_STEP(nn_load_s8(&add1_operand, t4), t4, 4);                   /* LOAD net/add1 */
+    NN_STEP(nn_add_s8(&add1, t3, t4, t5), t5, 32);                   /* ADD net/add1 */
+    NN_STEP(nn_mean_s8(&mean, t5, t7), t7, 4);                       /* MEAN net/mean */
+    NN_STEP(nn_dense_s8(&logits, t7, t9, logits_scratch), t9, 3);    /* FULLY_CONNECTED net/logits */
+    NN_STEP(nn_softmax_s8(&softmax, t9, output), output, 3);         /* SOFTMAX */
 }

@@ -11,8 +11,8 @@
 
 #define MODEL_INPUT_BYTES 48
 #define MODEL_OUTPUT_BYTES 3
-#define MODEL_ARENA_BYTES 36
-#define MODEL_WEIGHTS_BYTES 105
+#define MODEL_ARENA_BYTES 68
+#define MODEL_WEIGHTS_BYTES 109
 
 /* real = scale * (int8 - zero point); the scale as the bits of a 32-bit float */
 #define MODEL_INPUT_SCALE_BITS 0x3d4ccccdu /* 0.0500000007 */

@@ -3,13 +3,13 @@
 
 /* clang-format off */
 
-NN_ROM int8_t gesture_conv1_weights[4 * 1 * 3 * 3] = {
-    -8, 5, 3, -1, -1, 7, -8, 4, -6, -8, 1, 9, 4, 5, 4, 5, 0, -7, 6, -1, 0, -2, -6, 8, 5, 3, -2, 6, 1, -1, -1, -5,
-    -8, 1, 7, -8,
+NN_ROM uint8_t gesture_conv1_weights[1 * 9 * 4] = {
+    120, 120, 134, 134, 133, 129, 127, 129, 131, 137, 128, 127, 127, 132, 126, 127, 127, 133, 122, 123, 135, 132,
+    136, 120, 120, 133, 133, 129, 132, 128, 131, 135, 122, 121, 126, 120,
 };
 
 NN_ROM int32_t gesture_conv1_bias[4] = {
-    INT32_MIN, 5, -5, 100,
+    -2147483023, -1620, -1380, 1100,
 };
 
 NN_ROM int32_t gesture_conv1_multiplier[4] = {
@@ -24,12 +24,12 @@ NN_ROM int8_t gesture_add1_operand_values[1 * 1 * 1 * 4] = {
     91, 83, -58, 33,
 };
 
-NN_ROM int8_t gesture_logits_weights[3 * 4] = {
-    -6, 5, 4, -3, -8, 9, -1, 7, 3, 5, 5, -6,
+NN_ROM uint8_t gesture_logits_weights[1 * 4 * 4] = {
+    122, 120, 131, 128, 133, 137, 133, 128, 132, 127, 133, 128, 125, 135, 122, 128,
 };
 
 NN_ROM int32_t gesture_logits_bias[3] = {
-    0, 0, 0,
+    0, -875, -875,
 };
 
 NN_ROM int32_t gesture_logits_multiplier[1] = {

@@ -4,12 +4,12 @@
 
 #include "nn.h"
 
-extern NN_ROM int8_t gesture_conv1_weights[4 * 1 * 3 * 3];
+extern NN_ROM uint8_t gesture_conv1_weights[1 * 9 * 4];
 extern NN_ROM int32_t gesture_conv1_bias[4];
 extern NN_ROM int32_t gesture_conv1_multiplier[4];
 extern NN_ROM int8_t gesture_conv1_shift[4];
 extern NN_ROM int8_t gesture_add1_operand_values[1 * 1 * 1 * 4];
-extern NN_ROM int8_t gesture_logits_weights[3 * 4];
+extern NN_ROM uint8_t gesture_logits_weights[1 * 4 * 4];
 extern NN_ROM int32_t gesture_logits_bias[3];
 extern NN_ROM int32_t gesture_logits_multiplier[1];
 extern NN_ROM int8_t gesture_logits_shift[1];

@@ -1,0 +1,101 @@
+/* The innermost loops of convolutions and dense layers: inner products of four rows of weights with several windows at
+ * once. Values and weights are unsigned here, x + 128 and w + 128, which every processor loads and multiplies at least
+ * as quickly as signed ones; what that adds, 128 * the sum of the window, is taken off before. */
+#ifndef NN_BLOCK_H
+#define NN_BLOCK_H
+
+#include "nn_now.h"
+#include "nn_unsigned.h"
+
+enum { NN_ROWS = 4, NN_LANES = 4 };
+
+typedef struct {
+    int32_t a[NN_LANES], b[NN_LANES];
+} nn_two_rows_t;
+
+static inline void nn_block_product(int32_t a, int32_t b, int32_t x, int32_t *of_a, int32_t *of_b)
+{
+    *of_a += a * x;
+    *of_b += b * x;
+    NN_NOW(*of_a, *of_b);
+}
+
+/* One value of every lane times a weight of two rows. */
+static inline void nn_block_tap(const uint8_t *x, NN_ROM uint8_t *weights, nn_two_rows_t *sums)
+{
+    int32_t a = weights[0], b = weights[1];
+    nn_block_product(a, b, x[0], &sums->a[0], &sums->b[0]);
+    nn_block_product(a, b, x[1], &sums->a[1], &sums->b[1]);
+    nn_block_product(a, b, x[2], &sums->a[2], &sums->b[2]);
+    nn_block_product(a, b, x[3], &sums->a[3], &sums->b[3]);
+}
+
+/* Two of the four rows. */
+NN_APART static nn_two_rows_t nn_block_two_rows(const uint8_t *patch, NN_ROM uint8_t *weights, int32_t count)
+{
+    nn_two_rows_t sums = {{0, 0, 0, 0}, {0, 0, 0, 0}};
+    const uint8_t *end = patch + (count & ~3) * NN_LANES;
+    for (; patch != end; patch += 4 * NN_LANES, weights += 4 * NN_ROWS) {
+        nn_block_tap(patch, weights, &sums);
+        nn_block_tap(patch + NN_LANES, weights + NN_ROWS, &sums);
+        nn_block_tap(patch + 2 * NN_LANES, weights + 2 * NN_ROWS, &sums);
+        nn_block_tap(patch + 3 * NN_LANES, weights + 3 * NN_ROWS, &sums);
+    }
+    for (end += (count & 3) * NN_LANES; patch != end; patch += NN_LANES, weights += NN_ROWS) {
+        nn_block_tap(patch, weights, &sums);
+    }
+    return sums;
+}
+
+/* sums[NN_ROWS][NN_LANES] of all rows and lanes; patch: [count][NN_LANES], weights: [count][NN_ROWS] */
+static inline void nn_block_s8(const uint8_t *patch, NN_ROM uint8_t *weights, int32_t count, int32_t *sums)
+{
+    for (int32_t row = 0; row < NN_ROWS; row += 2, weights += 2, sums += 2 * NN_LANES) {
+        nn_two_rows_t two = nn_block_two_rows(patch, weights, count);
+        sums[0] = two.a[0];
+        sums[1] = two.a[1];
+        sums[2] = two.a[2];
+        sums[3] = two.a[3];
+        sums[4] = two.b[0];
+        sums[5] = two.b[1];
+        sums[6] = two.b[2];
+        sums[7] = two.b[3];
+    }
+}
+
+/* sums[NN_ROWS] of one window, whose values lie `step` bytes apart; weights: [count][NN_ROWS] */
+static inline void nn_block_window(const uint8_t *x, int32_t step, NN_ROM uint8_t *weights, int32_t count,
+                                   int32_t *sums)
+{
+    int32_t a = 0, b = 0, c = 0, d = 0;
+    for (NN_ROM uint8_t *end = weights + count * NN_ROWS; weights != end; weights += NN_ROWS) {
+        int32_t value = *x;
+        x += step;
+        if (value != 0) { /* behind a ReLU many are */
+            nn_block_product(weights[0], weights[1], value, &a, &b);
+            nn_block_product(weights[2], weights[3], value, &c, &d);
+        }
+    }
+    sums[0] = a;
+    sums[1] = b;
+    sums[2] = c;
+    sums[3] = d;
+}
+
+/* sums[NN_ROWS] of one lane of a patch. */
+static inline void nn_block_lane_s8(const uint8_t *lane, NN_ROM uint8_t *weights, int32_t count, int32_t *sums)
+{
+    nn_block_window(lane, NN_LANES, weights, count, sums);
+}
+
+enum { NN_MOST_ROWS = NN_ROWS };
+
+/* sums[NN_MOST_ROWS] of x [count] for as many of the next rows as it likes to do at once; returns how many. */
+static inline int32_t nn_block_rows_s8(const uint8_t *x, NN_ROM uint8_t *weights, int32_t count, int32_t rows,
+                                       int32_t *sums)
+{
+    nn_block_window(x, 1, weights, count, sums);
+    return nn_min(rows, NN_ROWS);
+}
+
+#endif

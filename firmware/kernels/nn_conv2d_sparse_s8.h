@@ -1,0 +1,57 @@
+/* CONV_2D with sparse weights: each weight that is not zero serves several places. */
+#ifndef NN_CONV2D_SPARSE_S8_H
+#define NN_CONV2D_SPARSE_S8_H
+
+#include "nn_output.h"
+#include "nn_patch.h"
+#include "nn_sparse.h"
+
+typedef struct {
+    nn_window_t window;
+    int16_t input_offset;       /* minus the input's zero point: [-127, 128] */
+    int16_t output_offset;      /* [-128, 127] */
+    int8_t min, max;            /* the fused activation */
+    NN_ROM uint8_t *weights;    /* a row of nn_sparse.h for each output channel, one behind the other */
+    NN_ROM int32_t *bias;       /* [output channels]; input_offset - 128 times all weights of the channel is in it */
+    NN_ROM int32_t *multiplier; /* [output channels], [0, 2^31) */
+    NN_ROM int8_t *shift;       /* [output channels], [-31, 30] */
+} nn_conv2d_sparse_t;
+
+/* All channels of `lanes` places whose windows are in the patch. */
+static inline void nn_conv2d_sparse_places(NN_ROM nn_conv2d_sparse_t *p, const uint8_t *patch, int32_t lanes,
+                                           int8_t *output)
+{
+    const nn_output_t to = {p->output_offset, p->min, p->max};
+    int32_t channels = p->window.output.channels;
+    NN_ROM uint8_t *row = p->weights;
+    for (int32_t channel = 0; channel < channels; channel++) {
+        int32_t sums[NN_WIDE], multiplier = p->multiplier[channel], shift = p->shift[channel];
+        row = nn_sparse_lanes(patch, row, p->bias[channel], sums);
+        for (int32_t lane = 0, at = channel; lane < lanes; lane++, at += channels) {
+            output[at] = nn_output(to, sums[lane], multiplier, shift);
+        }
+    }
+}
+
+/* scratch: a patch, [kernel height * width * input channels][NN_WIDE] */
+static void nn_conv2d_sparse_s8(NN_ROM nn_conv2d_sparse_t *p, const int8_t *input, int8_t *output, void *scratch)
+{
+    NN_ROM nn_window_t *window = &p->window;
+    const uint8_t zero = (uint8_t)(128 - p->input_offset);
+    int32_t lanes = 0;
+    for (int32_t y = 0; y < window->output.height; y++) {
+        for (int32_t x = 0; x < window->output.width; x++) {
+            nn_patch_lane(window, input, y, x, zero, (nn_lane_t){(uint8_t *)scratch + lanes++, 0, NN_WIDE});
+            if (lanes == NN_WIDE) {
+                nn_conv2d_sparse_places(p, scratch, lanes, output);
+                output += NN_WIDE * window->output.channels;
+                lanes = 0;
+            }
+        }
+    }
+    if (lanes > 0) {
+        nn_conv2d_sparse_places(p, scratch, lanes, output);
+    }
+}
+
+#endif
