@@ -38,6 +38,7 @@ def package(name: str, board: Board) -> Path:
     made_by = f"python -m pipeline.quantize {name}"
     content = files.needed(folder / "model.tflite", made_by).read_bytes()
     quantize = files.read_json(folder / "quantize.json", made_by)
+    check_plain(name, quantize)
     made = compile_model(content, folder / "model.tflite", core_of(board.core), most=board.arena_bytes)
     raise_all(arena_does_not_fit(name, board, {"arena_bytes": made.layout.arena_bytes}))
     word = c_prefix(name)
@@ -52,6 +53,13 @@ def package(name: str, board: Board) -> Path:
     target = folder / f"{name}-{board.name}.zip"
     files.write_bytes(target, _zipped(word, texts))
     return target
+
+
+def check_plain(name: str, quantize: Facts) -> None:
+    """Refuse what the package's functions do not know: other inputs and outputs than one of int8 each."""
+    if any("parts" in quantize[edge] for edge in ("input", "output")):
+        what = "has several inputs or outputs, or others than int8: a package knows one of each"
+        raise Problem(name, what, "its C is in the folder that make model names: take it as it is")
 
 
 def _texts(word: str, view: Facts) -> dict[str, str]:

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from conftest import ROOT, stage
 
-from pipeline import edges, files, flatbuffer, metrics, ready
+from pipeline import edges, files, flatbuffer, metrics, package, ready
 from pipeline.evaluate import answer
 from pipeline.generate import compile_model, sources
 from pipeline.graph import Graph, Node, Quant, Tensor
 from pipeline.importer import operators
 from pipeline.plan import plan_json
 from pipeline.problem import Problem
+from pipeline.tflm_host import Interpreter
 
 MODEL = """
 import pathlib
@@ -98,7 +99,8 @@ def test_the_generated_function_finds_each_of_them_in_its_place() -> None:
     written = plan_json(made, model="two")
     assert (written["input"]["bytes"], written["output"]["bytes"]) == (10, 11)
     assert [part["at"] for part in written["output"]["parts"]] == [0, 4, 8]
-    assert {"inputs": [1], "makers": [-1], "starts": [4]}.items() <= written["operators"][0].items()
+    first = next(step for step in written["operators"] if step["op"] == "QUANTIZE")
+    assert (first["inputs"], first["makers"]) == ([1], [[(-1, 4, 6)]])  # 6 bytes of the window from the 4th on
 
 
 def test_an_input_may_be_an_output_and_one_tensor_may_be_two() -> None:
@@ -142,6 +144,20 @@ def test_runs_the_line_to_equal_bytes(project: Path, board: str) -> None:
     places = [int(edges.split(outputs, each)[1][0]) for each in arrays["outputs"]]
     assert arrays["labels"].tolist() == places
     assert len(set(places)) > 1
+
+
+def test_a_package_knows_one_int8_input_and_output_only() -> None:
+    facts = {"input": edges.facts(two().edge("input")), "output": {}}
+    with pytest.raises(Problem, match="has several inputs or outputs, or others than int8"):
+        package.check_plain("two", facts)
+
+
+def test_tflite_micros_own_interpreter_gives_the_same_answer() -> None:
+    content, rng = flatbuffer.write(two()), np.random.default_rng(8)
+    made, micro = compile_model(content, "two").graph, Interpreter(content, 100_000)
+    windows = [edges.drawn(made.edge("input"), rng) for _ in range(20)]
+    expected = [answer(made, operators(made, "two"), window).tobytes() for window in windows]
+    assert [micro.run(window.tobytes()) for window in windows] == expected
 
 
 def test_a_model_file_gives_an_array_for_each_input(project: Path) -> None:

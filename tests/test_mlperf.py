@@ -133,6 +133,12 @@ def test_a_runtime_that_could_not_start_says_so(tmp_path: Path) -> None:
     assert say(device, *load(WINDOW), "infer 1 0")[-1] == "e-[arena too small]"
 
 
+def test_a_model_of_other_inputs_and_outputs_is_none_of_the_benchmarks(tmp_path: Path) -> None:
+    device = compile_device(tmp_path, "-DWITH_MLPERF", "-DMODEL_PARTS=3")
+    words = "e-[The benchmark's models have one int8 input and one int8 output]"
+    assert say(device, *load(WINDOW), "infer 1 0", "results")[-2:] == [words, "e-[There are no results]"]
+
+
 def test_frames_and_commands_share_the_line(device: Path) -> None:
     hello, run = frame(HELLO, 1, b"\1"), frame(RUN, 2, WINDOW)
     said = raw(device, b"name%" + hello + b"name%\r\n\0" + run + b"name%")

@@ -13,6 +13,11 @@
 #include "runtime.h"
 #include "session.h"
 
+#ifdef MODEL_PARTS
+enum { HAS_PARTS = 1 };
+#else
+enum { HAS_PARTS = 0 };
+#endif
 enum { FLOAT_BYTES = 4, MOST_RUNS = 65535 /* at once, so that a damaged number does not stop the board for days */ };
 
 static struct {
@@ -255,6 +260,10 @@ static void infer(char *rest)
     const uint32_t count = command_number(command_word(&rest), 1), warmups = command_number(command_word(&rest), 10);
     const char *fault;
 
+    if (HAS_PARTS) {
+        put_error("The benchmark's models have one int8 input and one int8 output");
+        return;
+    }
     if (count == 0 || count > MOST_RUNS || warmups > MOST_RUNS) {
         put_error("Inference iterations are 1 to 65535, warmups 0 to 65535");
         return;

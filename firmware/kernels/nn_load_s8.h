@@ -1,5 +1,5 @@
-/* Brings a constant operand from read-only memory to RAM, for kernels whose operands are activations; of wider values the
- * bytes, little-endian as all our processors are. */
+/* Brings a constant operand from read-only memory to RAM, for kernels whose operands are activations. Wider values are
+ * bytes here, little-endian as all our processors are. */
 #ifndef NN_LOAD_S8_H
 #define NN_LOAD_S8_H
 

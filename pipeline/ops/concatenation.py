@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.graph import Graph, Node
 from pipeline.ops import cases
-from pipeline.ops.base import ALL, Int8s, Part, activation_range, need_alike, op
+from pipeline.ops.base import ALL, Int8s, Part, need_alike, op
 from pipeline.ops.moves import move, strides
 from pipeline.problem import Problem
 
@@ -33,7 +33,7 @@ class Concatenation:
         """Refuses inputs that would have to be rescaled, as TFLite Micro does."""
         y, stacked = graph.output(node), node.op == "PACK"
         axis, parts, start = node.options["axis"] % len(y.shape), [], 0
-        if not stacked and activation_range(node, graph, y) != (-128, 127):
+        if not stacked and node.options.get("fused_activation_function"):
             raise Problem(
                 graph.label(node), "has a fused activation, which it does not apply", "use a layer of its own"
             )
