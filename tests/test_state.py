@@ -48,6 +48,7 @@ REFUSALS = {
     "state that is no variable": (with_tensor(LSTM, slot(LSTM, 18), is_variable=False), "is a int8 tensor"),
     "float state": (with_tensor(SVDF, slot(SVDF, 4), dtype="float32"), "is a float32 variable"),
     "two layers on one state": (twice(LSTM), "shares its state hidden with another operator"),
+    "a batch": (with_tensor(LSTM, 0, shape=(2, 3, 1)), "works on 2 sequences, [2, 3, 1]"),
     "peepholes": (with_peephole(LSTM), "has peepholes, a projection or a layer normalization inside"),
     "another activation": (with_options(LSTM, fused_activation_function=1), "has the activation RELU for its cells"),
     "a scale between": (

@@ -135,7 +135,10 @@ class Lstm(Stateful):
 
 def _check(node: Node, graph: Graph, cell: Tensor) -> int:
     """The cells' scale as a power of two, of an LSTM that is none of the variants."""
-    where = graph.label(node)
+    where, x = graph.label(node), graph.input(node)
+    batch = x.shape[1 if node.options.get("time_major") else 0]
+    if batch != 1 or len(x.shape) != 3:
+        raise Problem(where, f"works on {batch} sequences, {list(x.shape)}", "only a batch of 1 is compiled")
     if any(graph.tensor(node, slot) is not None for slot in VARIANTS):
         raise Problem(where, "has peepholes, a projection or a layer normalization inside", "use the LSTM of Keras")
     activation = ACTIVATIONS[node.options.get("fused_activation_function", 0)]
