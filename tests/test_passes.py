@@ -236,3 +236,24 @@ def test_a_chain_keeps_its_order() -> None:
         x = act(made, "RELU", x, Quant((0.04,), (3,)))
     graph = finished(made, x)
     assert ordered(graph, ops := operators(graph, "m")) == (graph, ops)
+
+
+def test_arithmetic_on_shapes_is_done_here_and_now() -> None:
+    x, y = (Tensor(name, (1, 3), "int8", QUANT) for name in ("x", "y"))
+    tensors = (
+        x, Tensor("sizes", (2,), "int32"), cases.constant("begin", [0]), cases.constant("end", [1]),
+        cases.constant("step", [1]), Tensor("batch", (), "int32"), cases.constant("three", 3),
+        Tensor("dims", (2,), "int32"), replace(x, name="value", shape=(), data=np.array(9, np.int8)), replace(x, name="nines"), y,
+    )  # fmt: skip
+    masks = {"begin_mask": 0, "end_mask": 0, "shrink_axis_mask": 1}
+    nodes = (
+        Node(0, "SHAPE", (0,), (1,), {"table": "ShapeOptions", "out_type": 2}),
+        Node(1, "STRIDED_SLICE", (1, 2, 3, 4), (5,), {"table": "StridedSliceOptions", **masks}),
+        Node(2, "PACK", (5, 6), (7,), {"table": "PackOptions", "axis": 0, "values_count": 2}),
+        Node(3, "FILL", (7, 8), (9,), {"table": "FillOptions"}),
+        Node(4, "ADD", (0, 9), (10,), {"table": "AddOptions", "fused_activation_function": 0}),
+    )
+    graph = flatbuffer.read(flatbuffer.write(Graph(tensors, nodes, (0,), (10,))))
+    made = simplified(graph)
+    assert [node.op for node in made.nodes] == ["ADD"]
+    assert_same_bytes(graph, made)
