@@ -27,6 +27,7 @@ from pipeline.tool import run_tool
 
 # -O2 because reference-style kernels are 3 to 5 times slower with -Os.
 COMPILE_FLAGS = ("-O2", "-Wall", "-Wextra", "-ffunction-sections", "-fdata-sections")
+SMALL = "-Os"  # of everything but the generated code, which has the kernels in it
 C_FLAGS = ("-std=c11",)
 # As TFLite Micro's own build has them: its headers lay out their structs by TF_LITE_STATIC_MEMORY.
 CPP_FLAGS = ("-std=c++17", "-fno-rtti", "-fno-exceptions", "-fno-threadsafe-statics", "-DTF_LITE_STATIC_MEMORY")
@@ -132,7 +133,8 @@ def _compile(firmware: Firmware, sources: Sequence[Path]) -> dict[Path, Path]:
         (firmware.root / target).parent.mkdir(parents=True, exist_ok=True)
         c_flags = [*C_FLAGS, *(parts if source.suffix == ".c" else ())]  # not for assembly
         language = cpp_flags(firmware.library) if source.suffix == ".cc" else c_flags
-        argv = [firmware.compiler.command, *language, *flags, "-c", str(source), "-o", str(target)]
+        size = () if source.is_relative_to(firmware.folder) else (SMALL,)
+        argv = [firmware.compiler.command, *language, *flags, *size, "-c", str(source), "-o", str(target)]
         return target, _run(argv, firmware.root)
 
     objects, failed = {}, []
