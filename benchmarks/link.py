@@ -1,6 +1,7 @@
 """How near the harness comes to what a line and a chip allow: real firmware on this machine behind a throttled pty.
 
     python benchmarks/link.py                  # run time over max(line time, inference time), and the harness's CPU
+    python benchmarks/link.py --board cortex-m4 # the same for the model bearing in a board's emulator, at 115200 baud
     python benchmarks/link.py --memory 1000000 # resident memory over a million windows that are streamed from disk
 
 Line time is that of the frames' bytes (a window, 7 bytes of head and CRC, COBS), 10 bits each, the slower direction.
@@ -32,7 +33,9 @@ HERE = Path(__file__).resolve().parent / "link"
 sys.path.insert(0, str(ROOT))
 
 from pipeline import bench, files, report, wire  # noqa: E402
+from pipeline.built import load  # noqa: E402
 from pipeline.device import Device  # noqa: E402
+from pipeline.emulator import emulate  # noqa: E402
 from pipeline.transport import connect  # noqa: E402
 
 BAUDS = (115_200, 921_600, 2_000_000)
@@ -97,6 +100,32 @@ def measure(programs: tuple[Path, Path], size: int, baud: int, ratio: float, sec
         "baud": baud, "window": size, "inference_over_line": ratio, "windows": count, "seconds": round(took, 3),
         "bound": round(bound, 3), "ratio": round(took / bound, 4), "cpu": round(used / took, 4),
         "retries": device.stats.retries, "right": right and len(answers) == count,
+    }  # fmt: skip
+
+
+def emulated(board: str, seconds: float) -> dict[str, Any]:
+    """One run of the model bearing in a board's emulator; its inferences take no time beside the line's."""
+    built = load("bearing", board, "compiled")
+    inputs, expected, baud = built.reference["inputs"], built.reference["outputs"], BAUDS[0]
+    sizes = [len(wire.encode(wire.Frame(kind, 1, bytes([1]) * size)))
+             for kind, size in ((wire.RUN, inputs[0].nbytes), (wire.RESULT, 8 + expected[0].nbytes))]  # fmt: skip
+    line_seconds = max(sizes) * 10 / baud
+    count = min(len(inputs), int(seconds / line_seconds))
+    with tempfile.TemporaryDirectory() as folder:
+        throttle = str(Path(folder) / "throttle")
+        subprocess.run(["gcc", "-O2", "-std=gnu11", str(HERE / "throttle.c"), "-o", throttle], check=True)
+        with emulate(built.board, built.folder) as pty, running(throttle, pty, str(baud)) as path:
+            device = Device(connect(path))
+            credits = device.hello().credits
+            began, cpu = time.monotonic(), time.process_time()
+            answers = list(device.run(window.tobytes() for window in inputs[:count]))
+            took, used = time.monotonic() - began, time.process_time() - cpu
+            device.close()
+    right = len(answers) == count and all(each.output == expected[each.index].tobytes() for each in answers)
+    return {
+        "board": board, "baud": baud, "window": inputs[0].nbytes, "credits": credits, "windows": count,
+        "seconds": round(took, 3), "bound": round(count * line_seconds, 3), "retries": device.stats.retries,
+        "ratio": round(took / (count * line_seconds), 4), "cpu": round(used / took, 4), "right": right,
     }  # fmt: skip
 
 
@@ -230,10 +259,17 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement (default: 3)")
     parser.add_argument("--repeats", type=int, default=5, help="at most, until the bound is kept (default: 5)")
     parser.add_argument("--window", type=int, choices=SIZES, help="only windows of so many bytes")
+    parser.add_argument("--board", help="this board's emulator, with the model bearing")
     parser.add_argument("--memory", type=int, metavar="N", help="memory over N windows instead")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    rows = memory(options.memory) if options.memory else speed(options)
+    if options.board:
+        runs: list[dict[str, Any]] = []
+        while len(runs) < options.repeats and not any(keeps(run) for run in runs):
+            runs.append(emulated(options.board, options.seconds))
+        rows = [min(runs, key=lambda run: (not run["right"], run["ratio"]))]
+    else:
+        rows = memory(options.memory) if options.memory else speed(options)
     if options.json:
         sys.stdout.write(json.dumps(rows, indent=2) + "\n")
     else:

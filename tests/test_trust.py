@@ -43,6 +43,17 @@ def test_the_line_is_kept_busy() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("board", ["cortex-m4", "esp32"])
+def test_the_line_to_an_emulated_board_is_kept_busy(board: str, trained: Callable[[str], Path]) -> None:
+    """The bound is 1.05 on a quiet machine; QEMU shares the processors with other tests here."""
+    trained("bearing")
+    report_of("bearing", board, "--windows", "2")
+    (row,) = benchmark("--board", board)
+    assert row["right"] and not row["retries"]
+    assert row["ratio"] <= 1.25
+
+
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_windows() -> None:
     *marks, most = benchmark("--memory", "30000")
     assert marks[-1]["bytes"] - marks[0]["bytes"] < 1_000_000
