@@ -15,7 +15,7 @@ from pipeline.flatbuffer import read
 from pipeline.graph import Graph, Node, Tensor
 from pipeline.islands import in_integers
 from pipeline.ops.base import SHORT, Op, known_ops, parts, short_sizes
-from pipeline.passes import shapes_known, without_dead
+from pipeline.passes import outputs_apart, shapes_known, without_dead
 from pipeline.problem import Problem, raise_all
 
 LARGEST = 32 << 20  # values of a tensor: more than the memory of any board
@@ -27,7 +27,7 @@ def import_model(content: bytes, where: Path | str) -> Graph:
     A model with anything else is refused with all that is wrong with it.
     """
     try:
-        graph = without_dead(shapes_known(in_integers(peel_edges(read(content, where)))))
+        graph = without_dead(outputs_apart(shapes_known(in_integers(peel_edges(read(content, where))))))
     except DAMAGE as error:
         raise _damaged(where, error) from error
     checks = (edges.problems, _too_large, _unknown_ops, _floats)

@@ -43,6 +43,19 @@ def without_dead(graph: Graph) -> Graph:
     return replace(graph, nodes=tuple(reversed(kept)))
 
 
+def outputs_apart(graph: Graph) -> Graph:
+    """An output that is an input, a constant or an earlier output is a copy of it: each has bytes of its own."""
+    tensors, nodes, outputs = list(graph.tensors), list(graph.nodes), list[int]()
+    for i in graph.outputs:
+        if i in (*graph.inputs, *outputs) or tensors[i].data is not None:
+            tensors.append(replace(tensors[i], name=f"{tensors[i].name}_again", data=None))
+            number = max((node.index for node in nodes), default=-1) + 1
+            nodes.append(Node(number, "RESHAPE", (i,), (len(tensors) - 1,), {}))
+            i = len(tensors) - 1
+        outputs.append(i)
+    return replace(graph, tensors=tuple(tensors), nodes=tuple(nodes), outputs=tuple(outputs))
+
+
 def shapes_known(graph: Graph) -> Graph:
     """Every RESHAPE takes the shape that its output declares: what works it out is dead."""
     tensors, changed = list(graph.tensors), {}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, stage
 
-from pipeline import edges, files, flatbuffer, metrics, package, ready
+from pipeline import edges, files, flatbuffer, metrics, oracle, package, ready
 from pipeline.evaluate import answer
 from pipeline.generate import compile_model, sources
 from pipeline.graph import Graph, Node, Quant, Tensor
@@ -104,19 +104,25 @@ def test_the_generated_function_finds_each_of_them_in_its_place() -> None:
 
 
 def test_an_input_may_be_an_output_and_one_tensor_may_be_two() -> None:
+    reshape = {"table": "ReshapeOptions", "new_shape": (1, 3)}
     tensors = (*two().tensors[:1], *(replace(two().tensors[0], name=name) for name in ("flat", "again", "relu")))
     nodes = (
-        Node(0, "RESHAPE", (0,), (1,), {}),
+        Node(0, "RESHAPE", (0,), (1,), reshape),
         Node(1, "RELU", (0,), (3,), {}),
-        Node(2, "RESHAPE", (3,), (2,), {}),
+        Node(2, "RESHAPE", (3,), (2,), reshape),
     )
-    graph = Graph(tensors, nodes, (0,), (1, 3, 2))
+    constant = replace(tensors[0], name="constant", data=np.array([[5, 6, 7]], np.int8))
+    graph = Graph((*tensors, constant), nodes, (0,), (1, 3, 2, 0, 3, 4))
     content = flatbuffer.write(graph)
     made = compile_model(content, "m")
-    assert [step.call.kernel for step in made.steps].count("nn_copy_s8") == 2
+    assert [step.call.kernel for step in made.steps].count("nn_copy_s8") == 4  # the constant is loaded to its place
+    places = [made.layout.places[i] for i in made.graph.outputs]
+    assert [(place.kind, place.offset) for place in places] == [("output", 4 * i) for i in range(6)]
     window = np.array([-9, 0, 9], np.int8)
     found = edges.split(made.graph.edge("output"), answer(made.graph, operators(made.graph, "m"), window))
-    assert [values.reshape(-1).tolist() for values in found] == [[-9, 0, 9], [3, 3, 9], [3, 3, 9]]
+    same, clamped = [-9, 0, 9], [3, 3, 9]
+    assert [values.reshape(-1).tolist() for values in found] == [same, clamped, clamped, same, clamped, [5, 6, 7]]
+    assert np.array_equal(oracle.run(content, window[np.newaxis])[0], edges.join(made.graph.edge("output"), found))
 
 
 @pytest.fixture

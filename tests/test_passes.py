@@ -243,7 +243,8 @@ def test_arithmetic_on_shapes_is_done_here_and_now() -> None:
     tensors = (
         x, Tensor("sizes", (2,), "int32"), cases.constant("begin", [0]), cases.constant("end", [1]),
         cases.constant("step", [1]), Tensor("batch", (), "int32"), cases.constant("three", 3),
-        Tensor("dims", (2,), "int32"), replace(x, name="value", shape=(), data=np.array(9, np.int8)), replace(x, name="nines"), y,
+        Tensor("dims", (2,), "int32"), replace(x, name="value", shape=(), data=np.array(9, np.int8)),
+        replace(x, name="nines"), y,
     )  # fmt: skip
     masks = {"begin_mask": 0, "end_mask": 0, "shrink_axis_mask": 1}
     nodes = (
