@@ -13,6 +13,7 @@ from pipeline import oracle
 from pipeline.cores import core_of
 from pipeline.evaluate import evaluate
 from pipeline.files import read_arrays, write_arrays
+from pipeline.flatbuffer import read
 from pipeline.generate import compile_model
 from pipeline.importer import import_model, operators
 from pipeline.problem import Problem, Problems, run
@@ -22,7 +23,7 @@ def tensors(content: bytes, window: NDArray[np.int8], where: Path | str, core: s
             ) -> dict[int, NDArray[Any]]:  # fmt: skip
     """By index, of the integer oracle, and those that the compiler adds for a core and an arena of `most` bytes.
 
-    Of tflite-runtime where an operator has no kernel."""
+    Of tflite-runtime where an operator has no kernel. Without what is float32 in the file and integers here."""
     try:
         graph = import_model(content, where)
         ops = operators(graph, where)
@@ -30,7 +31,9 @@ def tensors(content: bytes, window: NDArray[np.int8], where: Path | str, core: s
         return oracle.tensors(content, window, where)
     constants = {i: tensor.data for i, tensor in enumerate(graph.tensors) if tensor.data is not None}
     made = compile_model(content, where, core_of(core), most=most).graph
-    return {**constants, **evaluate(made, operators(made, where), window), **evaluate(graph, ops, window)}
+    found = {**constants, **evaluate(made, operators(made, where), window), **evaluate(graph, ops, window)}
+    said = read(content, where).tensors
+    return {i: values for i, values in found.items() if i >= len(said) or str(values.dtype) == said[i].dtype}
 
 
 def main(argv: list[str]) -> int:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import re
+import zlib
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 
 from pipeline import flatbuffer
 from pipeline.graph import Graph, Node, Quant, Tensor
 from pipeline.importer import import_model
 from pipeline.islands import in_integers
+from pipeline.layers import Step, first_difference
 from pipeline.problem import Problem, Problems
 from pipeline.quantize import check_integer
+from pipeline.tensors import tensors
 
 X, Y = Quant((0.5,), (3,)), Quant((0.25,), (-7,))
 
@@ -62,6 +68,16 @@ def test_refused_models_name_the_operators_of_the_island() -> None:
     with pytest.raises((Problem, Problems)) as caught:
         import_model(flatbuffer.write(graph), "watch")
     assert re.search(r"3 operators compute with floats: #0 DEQUANTIZE, #1 EXP, #2 QUANTIZE", str(caught.value))
+
+
+def test_float_steps_of_tflite_micro_have_nothing_to_be_compared_with() -> None:
+    content = flatbuffer.write(island())
+    expected = {f"t{i}": values for i, values in tensors(content, np.arange(8, dtype=np.int8), "watch").items()}
+    assert sorted(expected) == ["t0", "t2"]
+    model: Any = SimpleNamespace(plan={"operators": [{"output": 1}, {"output": 2}]})
+    right = Step(0, zlib.crc32(expected["t2"].tobytes()))
+    assert first_difference([Step(0, 99), right], model, expected) is None
+    assert first_difference([Step(0, 99), Step(0, 99)], model, expected) == 1
 
 
 def test_an_island_that_is_read_as_float_or_is_an_output_stays() -> None:

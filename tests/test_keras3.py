@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -66,8 +67,8 @@ def run_on_chip(root: Path) -> dict[str, object]:
 
 
 def test_a_keras_3_network_is_trained_pruned_quantized_and_run(tmp_path: Path) -> None:
-    hard = "Activation('hard_silu')"
-    root = copy_tiny(tmp_path, lambda text: text.replace("tf_keras", "keras").replace("ReLU()", hard))
+    layers = {"tf_keras": "keras", "ReLU()": "Activation('hard_silu')", "GlobalAveragePooling1D()": "LSTM(6)"}
+    root = copy_tiny(tmp_path, lambda text: reduce(lambda made, pair: made.replace(*pair), layers.items(), text))
     run_line(root)
     assert json.loads((root / "build/tiny/prune.json").read_text())["reached"] >= 0.49
     windows = run_on_chip(root)["windows"]
