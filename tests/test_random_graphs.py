@@ -24,6 +24,7 @@ from pipeline.importer import import_model, operators
 from pipeline.ops.base import known_ops
 
 ROOT = Path(__file__).resolve().parents[1]
+IN_FLOAT = ("LOGISTIC", "TANH")  # tflite-runtime's table for them is made in float: at some scales it is off by one
 FLAGS = ["-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror",
          "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-DBOARD_ARENA_BYTES=1000000"]  # fmt: skip
 
@@ -51,7 +52,7 @@ def seeded(seed: int, nodes: int) -> Case:
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(graphs())
 def test_the_compiled_graph_the_files_graph_and_both_interpreters_agree(graph: Graph) -> None:
     case = case_of(graph)
@@ -60,13 +61,13 @@ def test_the_compiled_graph_the_files_graph_and_both_interpreters_agree(graph: G
     whole = import_model(case.content, "whole")
     ops = operators(whole, "whole")
     assert np.array_equal([answer(whole, ops, window)[np.newaxis] for window in case.windows], expected)
-    if not any(hasattr(known_ops()[node.op], "tflite_differs") for node in graph.nodes):
+    if not any(node.op in IN_FLOAT or hasattr(known_ops()[node.op], "tflite_differs") for node in graph.nodes):
         assert np.array_equal(reference_answers(case), expected)
     assert case.plan.layout.arena_bytes <= 1.02 * case.plan.layout.arena_bound + 4
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25, deadline=None, derandomize=True)
 @given(graphs())
 def test_c_under_sanitizers_gives_the_bytes_whatever_lies_in_the_arena(
     tmp_path_factory: pytest.TempPathFactory, graph: Graph
