@@ -28,7 +28,7 @@ _KNOWN = (
     Core("rv32imc", sparse_conv=1.5, sparse_dense=2.5),
     Core("xtensa-lx6", sparse_conv=1.5, sparse_dense=2.5),
     Core("xtensa-lx7", sparse_conv=1.5, sparse_dense=2.5),
-    Core("avr", sparse_conv=2.0, sparse_dense=2.0, one_lane=True),
+    Core("avr", sparse_conv=3.5, sparse_dense=2.5, one_lane=True),
 )
 CORES = {core.name: core for core in _KNOWN}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pipeline.problem import EXIT_LIMIT
@@ -34,4 +35,12 @@ def check_sparsity(where: str, target: float, reached: float, slack: float) -> i
     if reached >= target - slack:
         return 0
     say(f"limit missed: {where}: sparsity {reached:.4f} is {target - reached:.4f} below the target {target}")
+    return EXIT_LIMIT
+
+
+def check_saving(where: str, core: str, rows: Sequence[Figures]) -> int:
+    """0, or 1 when the zeros of no layer save flash and instructions on a core; rows: see pipeline.saving."""
+    if any(row["format"] == "sparse" for row in rows):
+        return 0
+    say(f"limit missed: {where}: its zeros save neither flash nor instructions on {core}: it is no smaller a model")
     return EXIT_LIMIT

@@ -11,11 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.board import load_board
+from pipeline.cores import CORES, Core, core_of
 from pipeline.files import build_dir, read_json, write_json
 from pipeline.fit import Course, Fit, fit
-from pipeline.limits import check_drop, check_minimum, check_sparsity
+from pipeline.limits import check_drop, check_minimum, check_saving, check_sparsity
 from pipeline.network import keras, load_network, quiet, save_network
 from pipeline.problem import EXIT_TOOL, Problem, run
+from pipeline.saving import savings
 from pipeline.spec import Model, Source, load_model
 from pipeline.train import evaluate
 from pipeline.windows import Arrays, augmentation, read_windows, side_of
@@ -83,8 +86,11 @@ def _wrapped(layer: Any, keras_: Any, wrap: Callable[[Any], Any]) -> Any:
         return layer
 
 
-def prune(name: str) -> int:
-    """Prune build/<name>/float.keras to the model's sparsity; write pruned.keras and prune.json; check the limits."""
+def prune(name: str, board: str | None = None) -> int:
+    """Prune build/<name>/float.keras to the model's sparsity; write pruned.keras and prune.json; check the limits.
+
+    A model is called pruned only if its zeros save flash and instructions: on the board's core, or on some core.
+    """
     started, source, folder = time.monotonic(), load_model(name), build_dir(name)
     made_by = f"python -m pipeline.train {name}"
     path, before = folder / "float.keras", read_json(folder / "train.json", made_by)
@@ -92,6 +98,7 @@ def prune(name: str) -> int:
     dense, copy = (load_network(path, made_by, source.spec.seed) for _ in range(2))
     pruned, fitted, reached = sparse_copy(copy, source, arrays, facts["standardise"])
     table = sparsity_table(dense, pruned)
+    core, saved = _best(pruned, [core_of(load_board(board).core)] if board else list(CORES.values()))
     task = before["task"]
     figures = evaluate(pruned, task, arrays, "pruned")
     save_network(pruned, folder / "pruned.keras")
@@ -102,13 +109,23 @@ def prune(name: str) -> int:
             "target": source.spec.sparsity,
             "reached": reached,
             "sparsity": table,
+            "core": core,
+            "saved": saved,
             "task": task,
             "metrics": {"float": before["metrics"], "pruned": figures},
             "history": fitted.history,
             "seconds": round(time.monotonic() - started, 1),
         },
     )
-    return _check(source.spec, f"{name} pruned", reached, before["metrics"], figures)
+    missed = check_saving(f"{name} pruned", core, saved) if source.spec.sparsity else 0
+    return max(missed, _check(source.spec, f"{name} pruned", reached, before["metrics"], figures))
+
+
+def _best(network: Any, cores: list[Core]) -> tuple[str, list[dict[str, Any]]]:
+    """The core on which the network's zeros save most bytes, and what they save there."""
+    tables = {core.name: savings(network, core) for core in cores}
+    name = min(tables, key=lambda each: sum(row["bytes"] for row in tables[each]))
+    return name, tables[name]
 
 
 def _check(spec: Model, where: str, reached: float, before: dict[str, Any], after: dict[str, Any]) -> int:
@@ -131,15 +148,21 @@ def print_table(facts: dict[str, Any]) -> None:
     total = sum(row["weights"] for row in facts["sparsity"])
     table.add_row("all", str(total), f"{overall(facts['sparsity'], 'before'):.1%}", f"{facts['reached']:.1%}")
     Console().print(table)
+    table = Table("layer", "zeros", "format", "bytes dense", "bytes", "instructions", title=f"on {facts['core']}")
+    for row in facts["saved"]:
+        table.add_row(row["layer"], f"{row['zeros']:.1%}", row["format"], str(row["dense_bytes"]), str(row["bytes"]),
+                      f"{row['instructions']:.0%}")  # fmt: skip
+    Console().print(table)
 
 
 def main(argv: list[str]) -> int:
     """Prune one trained model."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.prune", description=__doc__)
     parser.add_argument("name", help="a folder of models/")
+    parser.add_argument("--board", help="the board whose core must gain (default: any core)")
     parser.add_argument("--json", action="store_true", help="print prune.json")
     options = parser.parse_args(argv)
-    code = prune(options.name)
+    code = prune(options.name, options.board)
     facts = json.loads((build_dir(options.name) / "prune.json").read_text())
     if options.json:
         sys.stdout.write(json.dumps(facts) + "\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.limits import check_drop, check_minimum, check_sparsity
+from pipeline.limits import check_drop, check_minimum, check_saving, check_sparsity
 from pipeline.spec import Limits
 
 LIMITS = Limits("accuracy", minimum=0.8, drop_pruned=0.02, drop_int8=0.02)
@@ -28,3 +28,10 @@ def test_fewer_zeros_than_the_target(capsys: pytest.CaptureFixture[str]) -> None
     assert check_sparsity("watch pruned", 0.7, 0.698, 0.005) == 0
     assert check_sparsity("watch pruned", 0.7, 0.65, 0.005) == 1
     assert capsys.readouterr().err == "limit missed: watch pruned: sparsity 0.6500 is 0.0500 below the target 0.7\n"
+
+
+def test_zeros_that_save_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert check_saving("watch pruned", "rv32imc", [{"format": "dense"}, {"format": "sparse"}]) == 0
+    assert check_saving("watch pruned", "cortex-m4", [{"format": "dense"}]) == 1
+    said = "its zeros save neither flash nor instructions on cortex-m4: it is no smaller a model"
+    assert capsys.readouterr().err == f"limit missed: watch pruned: {said}\n"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import copy_tiny, stage
+from conftest import ROOT, copy_tiny, stage
 
 from pipeline import prune
 from pipeline.problem import Problem
@@ -65,6 +66,13 @@ def test_too_large_a_drop_is_exit_1_says_by_how_much_and_still_prints_the_table(
     assert "more than the limit -0.5" in done.stderr
     assert "zeros before" in done.stdout
     assert "50.0%" in done.stdout
+
+
+def test_a_model_that_gains_nothing_on_the_board_is_not_called_pruned(tiny_copy: Path) -> None:
+    shutil.copy(ROOT / "boards" / "cortex-m4.toml", tiny_copy / "boards")
+    done = stage("prune", "tiny", "--board", "cortex-m4", cwd=tiny_copy)
+    assert done.returncode == 1
+    assert "its zeros save neither flash nor instructions on cortex-m4" in done.stderr
 
 
 def test_a_broken_network_file_names_the_stage_that_makes_it(tiny_copy: Path) -> None:

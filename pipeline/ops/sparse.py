@@ -40,15 +40,20 @@ def stream(weights: Int8s) -> NDArray[np.uint8] | None:
     return np.array(made, np.uint8)
 
 
-def fields(sums: Weighted, cost: float) -> Mapping[str, Any] | None:
-    """The struct's fields in the kernels' order, or None where the dense kernel is quicker or smaller.
+def chosen(weights: Int8s, cost: float) -> NDArray[np.uint8] | None:
+    """The stream of weights int8 [rows, ...], or None where the dense kernel is quicker or smaller.
 
     cost: instructions for a sparse weight over those for a dense one, 0 on cores that have no use for sparse ones.
     """
-    made = stream(sums.weights) if cost and 2 * np.count_nonzero(sums.weights) < sums.weights.size else None
-    if made is None:
+    if not cost or np.count_nonzero(weights) * cost >= weights.size:
         return None
-    entered = (len(made) - len(sums.weights)) // 3 * 2
-    if entered * cost >= sums.weights.size or len(made) >= sums.weights.size:
+    made = stream(weights)
+    if made is None or len(made) >= weights.size or (len(made) - len(weights)) // 3 * 2 * cost >= weights.size:
         return None
-    return {**sums.fields(), "weights": made, "bias": sums.unsigned_bias(0)}
+    return made
+
+
+def fields(sums: Weighted, cost: float) -> Mapping[str, Any] | None:
+    """The struct's fields in the kernels' order, or None: see chosen()."""
+    made = chosen(sums.weights, cost)
+    return None if made is None else {**sums.fields(), "weights": made, "bias": sums.unsigned_bias(0)}

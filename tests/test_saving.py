@@ -1,0 +1,63 @@
+"""What zeros save: which layers are stored sparse, in how many bytes, and what a stream holds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipeline.cores import PORTABLE, core_of
+from pipeline.ops import sparse
+from pipeline.saving import savings
+
+
+class Dense:
+    def __init__(self, name: str, share: float) -> None:
+        self.name, kept = name, np.random.default_rng(1).random((64, 32)) >= share
+        self.weights = [kept.astype(np.float32), np.zeros(32, np.float32)]
+
+    def get_weights(self) -> list[np.ndarray]:
+        return self.weights
+
+
+class Conv2D(Dense):
+    pass
+
+
+class Flatten(Dense):
+    pass
+
+
+class Network:
+    layers = (Conv2D("conv", 0.8), Conv2D("few", 0.2), Dense("classes", 0.8), Flatten("flat", 0.8))
+
+
+def test_zeros_save_where_they_are_many_and_the_core_has_sparse_kernels() -> None:
+    rows = savings(Network(), core_of("rv32imc"))
+    assert [(row["layer"], row["format"]) for row in rows] == [
+        ("conv", "sparse"), ("few", "dense"), ("classes", "sparse")]  # fmt: skip
+    assert rows[0]["dense_bytes"] == 2048 and rows[0]["bytes"] < 0.4 * 2048 and rows[0]["instructions"] < 0.4
+    assert (rows[1]["bytes"], rows[1]["instructions"]) == (2048, 1.0)
+    assert {row["format"] for row in savings(Network(), PORTABLE)} == {"dense"}
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.99])
+def test_a_stream_holds_every_weight_at_its_place(share: float) -> None:
+    rng = np.random.default_rng(int(100 * share))
+    weights = (rng.integers(-128, 128, (5, 200)) * (rng.random((5, 200)) >= share)).astype(np.int8)
+    weights[3] = 0
+    made, read = sparse.stream(weights), np.zeros_like(weights)
+    assert made is not None
+    stream = iter(made.tolist())
+    for row in read:
+        place = 0
+        for _ in range(next(stream)):
+            distances = next(stream)
+            for distance in (distances & 15, distances >> 4):
+                place += distance
+                row[place] += np.int8(np.uint8(next(stream)))
+    assert next(stream, None) is None
+    assert np.array_equal(read, weights)
+
+
+def test_a_row_with_too_many_weights_stays_dense() -> None:
+    assert sparse.stream(np.ones((1, 511), np.int8)) is None
