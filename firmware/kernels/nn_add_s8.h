@@ -4,6 +4,7 @@
 
 #include "nn_broadcast.h"
 #include "nn_finer.h"
+#include "nn_output.h"
 
 typedef struct {
     nn_broadcast_t broadcast;
@@ -17,14 +18,17 @@ typedef struct {
 /* `output` may be one of the inputs when that one is not broadcast. */
 static void nn_add_s8(NN_ROM nn_add_t *p, const int8_t *a, const int8_t *b, int8_t *output)
 {
+    const nn_finer_t first = p->a, second = p->b;
+    const nn_output_t to = {p->output_offset, p->min, p->max};
+    const int32_t multiplier = p->multiplier, shift = p->shift;
     for (int32_t row = 0; row < nn_broadcast_rows(&p->broadcast); row++) {
         nn_row_t at = nn_broadcast_row(&p->broadcast, row);
-        for (int32_t i = 0; i < p->broadcast.shape[3]; i++) {
-            int32_t value = nn_finer(&p->a, a[at.a], 20) + nn_finer(&p->b, b[at.b], 20);
-            value = nn_requantize(value, p->multiplier, p->shift) + p->output_offset;
-            *output++ = nn_clamp_s8(value, p->min, p->max);
-            at.a += p->broadcast.a[3];
-            at.b += p->broadcast.b[3];
+        int32_t step_a = p->broadcast.a[3], step_b = p->broadcast.b[3];
+        for (int32_t left = p->broadcast.shape[3]; left > 0; left--) {
+            int32_t value = nn_finer_of(first, a[at.a], 20) + nn_finer_of(second, b[at.b], 20);
+            *output++ = nn_output(to, value, multiplier, shift);
+            at.a += step_a;
+            at.b += step_b;
         }
     }
 }

@@ -10,9 +10,15 @@ typedef struct {
     int8_t shift;       /* [-31, 0] */
 } nn_finer_t;
 
+/* Of a copy, which unlike a layer's own parameters can stay in registers. */
+static inline int32_t nn_finer_of(nn_finer_t p, int16_t value, uint8_t left_shift)
+{
+    return nn_requantize((value + p.offset) * ((int32_t)1 << left_shift), p.multiplier, p.shift);
+}
+
 static inline int32_t nn_finer(NN_ROM nn_finer_t *p, int16_t value, uint8_t left_shift)
 {
-    return nn_requantize((value + p->offset) * ((int32_t)1 << left_shift), p->multiplier, p->shift);
+    return nn_finer_of(*p, value, left_shift);
 }
 
 #endif
