@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -178,7 +179,9 @@ def generate(folder: Path, path: Path, head: Mapping[str, Any]) -> str:
     """The compiled runtime's files of a .tflite into `folder`; returns what they come to, in words."""
     content, board = path.read_bytes(), board_facts(head["board"])
     core, most = board.get("core", ""), int(board.get("arena_bytes", "0").replace("_", "")) or None
-    made = compile_model(content, path, core_of(core), head.get("hop"), most)
+    target = core_of(core)
+    target = replace(target, sparse_conv=0.0, sparse_dense=0.0) if head.get("dense") else target
+    made = compile_model(content, path, target, head.get("hop"), most)
     facts = {"core": core, "arena_most": most, "kernel_version": KERNEL_VERSION}
     write(folder, made, content, {**head, **facts})
     return (f"{len(made.steps)} calls, arena {made.layout.arena_bytes} bytes (at least {made.layout.arena_bound}),"
@@ -205,12 +208,13 @@ def _check_streams(runtime: str) -> None:
 
 
 def main(argv: Sequence[str]) -> int:
-    """`python -m pipeline.generate NAME --board BOARD [--runtime compiled] [--stream HOP]`"""
+    """`python -m pipeline.generate NAME --board BOARD [--runtime compiled] [--stream HOP] [--dense]`"""
     parser = argparse.ArgumentParser(prog="python -m pipeline.generate", description=__doc__)
     parser.add_argument("name", help="a folder of models/")
     parser.add_argument("--board", required=True, help="a file of boards/; its name names the output folder")
     parser.add_argument("--runtime", default="compiled", help="a folder of firmware/runtimes/")
     parser.add_argument("--stream", metavar="HOP", type=int, help="firmware that takes HOP rows of a window at a time")
+    parser.add_argument("--dense", action="store_true", help="no sparse weights, to see what they save")
     arguments = parser.parse_args(argv)
     name = files.check_model_name(arguments.name)
     check_board_name(arguments.board)
@@ -221,6 +225,8 @@ def main(argv: Sequence[str]) -> int:
     if arguments.stream is not None:
         _check_streams(arguments.runtime)
         head["hop"] = arguments.stream
+    if arguments.dense:
+        head["dense"] = True
     folder = files.firmware_dir(name, arguments.board, arguments.runtime)
     stage = tflm.generate if arguments.runtime == "tflm" else generate
     print(f"{folder}: {stage(folder, path, head)}")  # noqa: T201

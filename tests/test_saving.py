@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
+from conftest import ROOT
 
+from pipeline import flatbuffer
 from pipeline.cores import PORTABLE, core_of
+from pipeline.generate import generate
 from pipeline.ops import sparse
+from pipeline.ops.fully_connected import FullyConnected
 from pipeline.saving import savings
 
 
@@ -61,3 +68,20 @@ def test_a_stream_holds_every_weight_at_its_place(share: float) -> None:
 
 def test_a_row_with_too_many_weights_stays_dense() -> None:
     assert sparse.stream(np.ones((1, 511), np.int8)) is None
+
+
+def test_the_plan_takes_sparse_weights_unless_told_to_stay_dense(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    graph = next(g for g in FullyConnected.cases(np.random.default_rng(3)) if g.tensors[0].shape[-1] == 90)
+    path = tmp_path / "model.tflite"
+    path.write_bytes(flatbuffer.write(graph))
+    kernels = {}
+    for dense in (False, True):
+        generate(tmp_path / str(dense), path, {"model": "tiny", "board": "rv32", "dense": dense})
+        plan = json.loads((tmp_path / str(dense) / "plan.json").read_text())
+        kernels[dense] = [(each["kernel"], each["weights_bytes"]) for each in plan["operators"]]
+    assert [name for name, _ in kernels[False]] == ["nn_dense_sparse_s8"]
+    assert [name for name, _ in kernels[True]] == ["nn_dense_s8"]
+    assert kernels[False][0][1] < kernels[True][0][1]
