@@ -18,6 +18,8 @@ from pipeline.ops.base import ALL_INT8, Unary, clamp8, need_int8, op
 class Abs(Unary):
     """|x|, rescaled to the output's scale."""
 
+    tflite_differs = "it divides the scales in float, which shows where a result lies half-way"
+
     @classmethod
     def from_node(cls, node: Node, graph: Graph) -> Abs:
         """The ratio of scales is taken in double (TFLite Micro SetAbsOutputMultiplier)."""

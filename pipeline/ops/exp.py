@@ -68,7 +68,10 @@ Reals = NDArray[np.float64]
 
 
 def _exact(x: Reals) -> Reals:
-    return np.array([value * 0.5 * math.erfc(-value * math.sqrt(0.5)) for value in x])
+    """x / 2 * erfc(-x / sqrt(2)), every step rounded to float32 as TFLite's are."""
+    arguments = x.astype(np.float32) * np.float32(-math.sqrt(0.5))
+    tails = np.array([math.erfc(value) for value in arguments], np.float32)
+    return np.asarray(np.float32(0.5) * x.astype(np.float32) * tails, np.float64)
 
 
 def _approximate(x: Reals) -> Reals:

@@ -65,6 +65,7 @@ class L2Normalization:
             ((1, 3, 4), 127),
             ((1, 2, 3, 5), None),
             ((1, 4, 1), 3),
+            ((1, 60, 2), 0),
         ):
             x = cases.activation(rng, shape, "input", zero_point=zero_point)
             y = cases.activation(rng, shape, "output", 1 / 128, 0)

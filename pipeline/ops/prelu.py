@@ -51,7 +51,7 @@ class Prelu:
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Graph]:
         """A slope per channel, one for all, one for each value."""
-        for shape, slopes in (((1, 4, 5, 3), (1, 1, 3)), ((1, 6, 4), (1, 1)), ((1, 5, 3), (5, 3))):
+        for shape, slopes in (((1, 4, 5, 3), (1, 1, 3)), ((1, 12, 10), (1, 1)), ((1, 20, 9), (20, 9))):
             x = cases.activation(rng, shape, "input")
             alpha = cases.activation(rng, slopes, "alpha")
             alpha = replace(alpha, data=rng.integers(-128, 128, slopes).astype(np.int8))

@@ -97,9 +97,14 @@ class Softmax:
 
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Graph]:
-        """One and several rows, small and large scales (from all alike to one winner), beta."""
+        """One and several rows, small and large scales (from all alike to one winner), beta; many shares of two."""
         for i, scale in enumerate((0.001, 0.02, 0.1, 0.3, 1.0, 0.05)):
             shape = (1, int(rng.integers(1, 12))) if i % 2 else (1, int(rng.integers(1, 5)), int(rng.integers(2, 40)))
             x = cases.activation(rng, shape, "input", scale * math.sqrt(float(rng.uniform(0.5, 2))))
             y = cases.activation(rng, shape, "output", 1 / 256, -128)
             yield cases.one_node("SOFTMAX", [x], y, "SoftmaxOptions", beta=1.0 if i < 5 else 0.5)
+        x, y = (
+            cases.activation(rng, (1, 60, 2), "input", 0.03),
+            cases.activation(rng, (1, 60, 2), "output", 1 / 256, -128),
+        )
+        yield cases.one_node("SOFTMAX", [x], y, "SoftmaxOptions", beta=1.0)

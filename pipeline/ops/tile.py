@@ -91,7 +91,7 @@ class BroadcastTo(_Repeat):
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Graph]:
         """Axes in front, in the middle and behind; none at all."""
-        for shape, whole in (((1, 1, 6), (1, 4, 6)), ((1, 1), (2, 3, 5)), ((1, 3, 1, 4), (1, 3, 5, 4)), ((1, 7),) * 2,
+        for shape, whole in (((1, 1, 90), (1, 4, 90)), ((1, 1), (2, 3, 5)), ((1, 3, 1, 4), (1, 3, 5, 4)), ((1, 7),) * 2,
                              ((1, 2, 1), (3, 1, 2, 6))):  # fmt: skip
             x = cases.activation(rng, shape, "input")
             y = cases.activation(rng, whole, "output", x.scale, x.zero_point)

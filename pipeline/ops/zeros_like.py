@@ -43,7 +43,7 @@ class ZerosLike:
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Graph]:
         """Added to the input, so that other bytes would show."""
-        for shape in ((1, 5), (1, 4, 3), (1, 2, 3, 2)):
+        for shape in ((1, 5), (1, 16, 9), (1, 4, 9, 5)):
             x = cases.activation(rng, shape, "input")
             zeros = cases.activation(rng, shape, "zeros", x.scale)
             y = cases.activation(rng, shape, "output", x.scale * 2)

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ops.cases_project import Case
+from ops.cases_project import Case, calibrated, cases_of
 from ops.test_conformance import OPS, assert_equal, micro_answers, python_answers, reference_answers
 
 from pipeline import edges, flatbuffer
 from pipeline.generate import compile_model
 from pipeline.graph import Graph, Tensor, scales
 from pipeline.ops import cases
-from pipeline.ops.base import known_ops
+from pipeline.ops.base import Unary, known_ops
 from pipeline.problem import Problem, Problems
 
 FIXED = {1 / 16, 1 / 128, 1 / 256}  # of outputs whose scale the operator prescribes
@@ -67,6 +67,31 @@ def rough_cases(op: str) -> Iterator[Case]:
                 continue  # small quotients are undefined in TFLite Micro
             inputs = plan.graph.edge("input")
             yield Case(content, plan, np.stack([edges.drawn(inputs, rng) for _ in range(4)])[:, np.newaxis])
+
+
+COMPUTING = [
+    op
+    for op in OPS
+    if op not in STATEFUL
+    and not issubclass(known_ops()[op], Unary)
+    and any(
+        calibrated(graph, np.random.default_rng(0)) is not graph
+        for graph in known_ops()[op].cases(np.random.default_rng(0))
+    )
+]
+
+
+@pytest.mark.parametrize("op", COMPUTING)
+def test_nearly_every_byte_is_an_output_of_the_cases_so_that_one_wrong_answer_shows(op: str) -> None:
+    outputs = np.concatenate([python_answers(case).reshape(-1) for case in cases_of(op)])
+    values, counts = np.unique(outputs, return_counts=True)
+    assert len(values) >= 180
+    assert counts[[0, -1]].sum() < 0.9 * outputs.size
+
+
+def test_computing_operators_are_told_from_those_that_move_bytes() -> None:
+    assert {"ADD", "CONV_2D", "CUMSUM", "DIV", "FULLY_CONNECTED", "MEAN", "PRELU"} <= set(COMPUTING)
+    assert not {"GATHER", "MAX_POOL_2D", "MAXIMUM", "PAD", "RELU", "TRANSPOSE"} & set(COMPUTING)
 
 
 @pytest.mark.parametrize("op", [op for op in OPS if op not in STATEFUL])
