@@ -148,8 +148,8 @@ def parts(node: Node, graph: Graph, op: Op, core: Core = PORTABLE) -> tuple[Part
 SHORT = 2**15 - 1  # the largest size that kernels keep in 16 bits
 SHORT_FIELDS = frozenset(
     """
-    a b batches channels columns condition depth dilation groups input inner inputs kept kernel length memory multiples outer
-    output outputs pad plane rank reduced rows shape size steps stride turned units
+    a b batches channels columns condition depth dilation groups input inner inputs kept kernel length memory multiples
+    outer output outputs pad plane rank reduced rows shape size steps stride turned units
     """.split()  # noqa: SIM905
 )
 
