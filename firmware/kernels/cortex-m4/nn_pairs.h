@@ -57,28 +57,28 @@ static inline void nn_limit(int8_t *output, int32_t count, int32_t min, int32_t 
 __attribute__((noinline, unused)) static int32_t *nn_widen(const int8_t *x, int32_t count, int32_t *column)
 {
     int32_t even, odd, left = count >> 3;
-    __asm__("tst %[count], #4\n\t"
-            "beq 2f\n\t"
-            "b 3f\n"
-            "1:\n\t"
-            "ldr %[even], [%[x]], #4\n\t"
-            "sub %[left], %[left], #1\n\t"
-            "sxtb16 %[odd], %[even], ror #8\n\t"
-            "sxtb16 %[even], %[even]\n\t"
-            "str %[even], [%[column]], #8\n\t"
-            "str %[odd], [%[column]], #8\n"
-            "3:\n\t"
-            "ldr %[even], [%[x]], #4\n\t"
-            "sxtb16 %[odd], %[even], ror #8\n\t"
-            "sxtb16 %[even], %[even]\n\t"
-            "str %[even], [%[column]], #8\n\t"
-            "str %[odd], [%[column]], #8\n"
-            "2:\n\t"
-            "cmp %[left], #0\n\t"
-            "bne 1b"
-            : [x] "+&r"(x), [column] "+&r"(column), [left] "+&r"(left), [even] "=&r"(even), [odd] "=&r"(odd)
-            : [count] "r"(count)
-            : "cc", "memory");
+    __asm__ volatile("tst %[count], #4\n\t"
+                     "beq 2f\n\t"
+                     "b 3f\n"
+                     "1:\n\t"
+                     "ldr %[even], [%[x]], #4\n\t"
+                     "sub %[left], %[left], #1\n\t"
+                     "sxtb16 %[odd], %[even], ror #8\n\t"
+                     "sxtb16 %[even], %[even]\n\t"
+                     "str %[even], [%[column]], #8\n\t"
+                     "str %[odd], [%[column]], #8\n"
+                     "3:\n\t"
+                     "ldr %[even], [%[x]], #4\n\t"
+                     "sxtb16 %[odd], %[even], ror #8\n\t"
+                     "sxtb16 %[even], %[even]\n\t"
+                     "str %[even], [%[column]], #8\n\t"
+                     "str %[odd], [%[column]], #8\n"
+                     "2:\n\t"
+                     "cmp %[left], #0\n\t"
+                     "bne 1b"
+                     : [x] "+&r"(x), [column] "+&r"(column), [left] "+&r"(left), [even] "=&r"(even), [odd] "=&r"(odd)
+                     : [count] "r"(count)
+                     : "cc", "memory");
     return column;
 }
 
@@ -116,15 +116,16 @@ static inline void nn_pairs_columns(NN_ROM int32_t *weights, const int32_t *colu
 {
     int32_t a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0, x, y, w = groups & 1;
     const int32_t *end = columns + 4 * groups;
-    __asm__("cmp %[w], #0\n\t"
-            "bne 2f\n"
-            "1:\n\t" NN_PAIRS_STEP NN_PAIRS_STEP "2:\n\t" NN_PAIRS_STEP NN_PAIRS_STEP "ldr %[w], %[end]\n\t"
-            "cmp %[columns], %[w]\n\t"
-            "bne 1b"
-            : [columns] "+r"(columns), [weights] "+r"(weights), [w] "+r"(w), [a] "+r"(a), [b] "+r"(b), [c] "+r"(c),
-              [d] "+r"(d), [e] "+r"(e), [f] "+r"(f), [g] "+r"(g), [h] "+r"(h), [x] "=&r"(x), [y] "=&r"(y)
-            : [end] "m"(end)
-            : "cc", "memory");
+    __asm__ volatile(
+        "cmp %[w], #0\n\t"
+        "bne 2f\n"
+        "1:\n\t" NN_PAIRS_STEP NN_PAIRS_STEP "2:\n\t" NN_PAIRS_STEP NN_PAIRS_STEP "ldr %[w], %[end]\n\t"
+        "cmp %[columns], %[w]\n\t"
+        "bne 1b"
+        : [columns] "+r"(columns), [weights] "+r"(weights), [w] "+r"(w), [a] "+r"(a), [b] "+r"(b), [c] "+r"(c),
+          [d] "+r"(d), [e] "+r"(e), [f] "+r"(f), [g] "+r"(g), [h] "+r"(h), [x] "=&r"(x), [y] "=&r"(y)
+        : [end] "m"(end)
+        : "cc", "memory");
     sums[0] = (a - b) >> 8;
     sums[1] = (e - f) >> 8;
     sums[2] = b;
@@ -181,16 +182,16 @@ static inline void nn_pairs_row(NN_ROM int32_t *weights, const int8_t *x, int32_
 {
     int32_t a = 0, b = 0, c = 0, d = 0, even, odd, u, v;
     const int8_t *end = x + (count & ~7);
-    __asm__("b 2f\n"
-            "1:\n\t" NN_ROW_STEP NN_ROW_STEP "2:\n\t"
-            "cmp %[x], %[end]\n\t"
-            "bne 1b\n\t"
-            "tst %[count], #4\n\t"
-            "beq 3f\n\t" NN_ROW_STEP "3:"
-            : [x] "+&r"(x), [w] "+&r"(weights), [a] "+&r"(a), [b] "+&r"(b), [c] "+&r"(c), [d] "+&r"(d),
-              [even] "=&r"(even), [odd] "=&r"(odd), [u] "=&r"(u), [v] "=&r"(v)
-            : [end] "r"(end), [count] "r"(count)
-            : "cc", "memory");
+    __asm__ volatile("b 2f\n"
+                     "1:\n\t" NN_ROW_STEP NN_ROW_STEP "2:\n\t"
+                     "cmp %[x], %[end]\n\t"
+                     "bne 1b\n\t"
+                     "tst %[count], #4\n\t"
+                     "beq 3f\n\t" NN_ROW_STEP "3:"
+                     : [x] "+&r"(x), [w] "+&r"(weights), [a] "+&r"(a), [b] "+&r"(b), [c] "+&r"(c), [d] "+&r"(d),
+                       [even] "=&r"(even), [odd] "=&r"(odd), [u] "=&r"(u), [v] "=&r"(v)
+                     : [end] "r"(end), [count] "r"(count)
+                     : "cc", "memory");
     if (count & 3) {
         uint32_t word = 0;
         for (int32_t i = 0; i < (count & 3); i++) {

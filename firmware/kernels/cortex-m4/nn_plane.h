@@ -41,9 +41,15 @@ typedef struct {
     int32_t left[3], right[3];
 } nn_filter3_t;
 
-/* What a row of outputs needs besides its filter, in the order it is loaded. */
+/* What a row of outputs needs besides its filter; pairs are loaded together. */
 typedef struct {
-    int32_t multiplier, shift, offset, step, bias;
+    struct {
+        int32_t multiplier, shift;
+    } scale;
+    struct {
+        int32_t offset, step;
+    } place;
+    int32_t bias;
     const int16_t *end; /* where the row's last corner is passed */
 } nn_row3_t;
 
@@ -59,70 +65,97 @@ static inline int8_t *nn_filter3_pairs(const nn_filter3_t *f, const nn_row3_t *r
                                        int8_t *output)
 {
     int32_t a, b, x, y;
-    __asm__("1:\n\t"
-            "ldr %[a], %[bias]\n\t"
-            "mov %[b], %[a]\n\t"
-            "ldrd %[x], %[y], [%[p]], #4\n\t" NN_FILTER3_ROW("%[l0]", "%[r0]") /* */
-            "add %[x], %[p], %[s]\n\t"
-            "ldrd %[x], %[y], [%[x], #-4]\n\t" NN_FILTER3_ROW("%[l1]", "%[r1]") /* */
-            "add %[x], %[p], %[s], lsl #1\n\t"
-            "ldrd %[x], %[y], [%[x], #-4]\n\t" NN_FILTER3_ROW("%[l2]", "%[r2]") /* */
-            "ldrd %[x], %[y], %[scale]\n\t"
-            "smmlar %[a], %[a], %[x], %[a]\n\t"
-            "smmlar %[b], %[b], %[x], %[b]\n\t"
-            "add %[a], %[a], %[a], asr #31\n\t"
-            "add %[b], %[b], %[b], asr #31\n\t"
-            "asr %[a], %[a], %[y]\n\t"
-            "asr %[b], %[b], %[y]\n\t"
-            "ldrd %[x], %[y], %[place]\n\t"
-            "add %[a], %[a], %[x]\n\t"
-            "add %[b], %[b], %[x]\n\t"
-            "ssat %[a], #8, %[a], asr #1\n\t"
-            "ssat %[b], #8, %[b], asr #1\n\t"
-            "strb %[a], [%[o]]\n\t"
-            "strb %[b], [%[o], %[y]]\n\t"
-            "ldr %[x], %[end]\n\t"
-            "add %[o], %[o], %[y], lsl #1\n\t"
-            "cmp %[p], %[x]\n\t"
-            "blo 1b"
-            : [a] "=&r"(a), [b] "=&r"(b), [x] "=&r"(x), [y] "=&r"(y), [p] "+&r"(corner), [o] "+&r"(output)
-            : [s] "r"(bytes), [l0] "r"(f->left[0]), [l1] "r"(f->left[1]), [l2] "r"(f->left[2]), [r0] "r"(f->right[0]),
-              [r1] "r"(f->right[1]), [r2] "r"(f->right[2]), [bias] "m"(r->bias), [scale] "m"(r->multiplier),
-              [place] "m"(r->offset), [end] "m"(r->end)
-            : "cc", "memory");
+    __asm__ volatile("1:\n\t"
+                     "ldr %[a], %[bias]\n\t"
+                     "mov %[b], %[a]\n\t"
+                     "ldrd %[x], %[y], [%[p]], #4\n\t" NN_FILTER3_ROW("%[l0]", "%[r0]") /* */
+                     "add %[x], %[p], %[s]\n\t"
+                     "ldrd %[x], %[y], [%[x], #-4]\n\t" NN_FILTER3_ROW("%[l1]", "%[r1]") /* */
+                     "add %[x], %[p], %[s], lsl #1\n\t"
+                     "ldrd %[x], %[y], [%[x], #-4]\n\t" NN_FILTER3_ROW("%[l2]", "%[r2]") /* */
+                     "ldrd %[x], %[y], %[scale]\n\t"
+                     "smmlar %[a], %[a], %[x], %[a]\n\t"
+                     "smmlar %[b], %[b], %[x], %[b]\n\t"
+                     "add %[a], %[a], %[a], asr #31\n\t"
+                     "add %[b], %[b], %[b], asr #31\n\t"
+                     "asr %[a], %[a], %[y]\n\t"
+                     "asr %[b], %[b], %[y]\n\t"
+                     "ldrd %[x], %[y], %[place]\n\t"
+                     "add %[a], %[a], %[x]\n\t"
+                     "add %[b], %[b], %[x]\n\t"
+                     "ssat %[a], #8, %[a], asr #1\n\t"
+                     "ssat %[b], #8, %[b], asr #1\n\t"
+                     "strb %[a], [%[o]]\n\t"
+                     "strb %[b], [%[o], %[y]]\n\t"
+                     "ldr %[x], %[end]\n\t"
+                     "add %[o], %[o], %[y], lsl #1\n\t"
+                     "cmp %[p], %[x]\n\t"
+                     "blo 1b"
+                     : [a] "=&r"(a), [b] "=&r"(b), [x] "=&r"(x), [y] "=&r"(y), [p] "+&r"(corner), [o] "+&r"(output)
+                     : [s] "r"(bytes), [l0] "r"(f->left[0]), [l1] "r"(f->left[1]), [l2] "r"(f->left[2]),
+                       [r0] "r"(f->right[0]), [r1] "r"(f->right[1]), [r2] "r"(f->right[2]), [bias] "m"(r->bias),
+                       [scale] "m"(r->scale), [place] "m"(r->place), [end] "m"(r->end)
+                     : "cc", "memory");
     return output;
 }
 
-/* The sum of one window. */
-static inline int32_t nn_filter3_one(const nn_filter3_t *f, const int16_t *corner, int32_t width, int32_t sum)
+/* The same one at a time, two columns apart. */
+static inline void nn_filter3_singles(const nn_filter3_t *f, const nn_row3_t *r, const int16_t *corner, int32_t bytes,
+                                      int8_t *output)
 {
-#pragma GCC unroll 3
-    for (int8_t i = 0; i < 3; i++, corner += width) {
-        const int32_t *x = (const int32_t *)(const void *)corner;
-        sum = __smlad((int16x2_t)x[0], (int16x2_t)f->left[i], sum);
-        sum = __smlabt(x[1], f->right[i], sum);
-    }
-    return sum;
+    int32_t a, x, y;
+    __asm__ volatile("1:\n\t"
+                     "ldr %[a], %[bias]\n\t"
+                     "ldrd %[x], %[y], [%[p]], #4\n\t"
+                     "smlad %[a], %[x], %[l0], %[a]\n\t"
+                     "smlabt %[a], %[y], %[r0], %[a]\n\t"
+                     "add %[x], %[p], %[s]\n\t"
+                     "ldrd %[x], %[y], [%[x], #-4]\n\t"
+                     "smlad %[a], %[x], %[l1], %[a]\n\t"
+                     "smlabt %[a], %[y], %[r1], %[a]\n\t"
+                     "add %[x], %[p], %[s], lsl #1\n\t"
+                     "ldrd %[x], %[y], [%[x], #-4]\n\t"
+                     "smlad %[a], %[x], %[l2], %[a]\n\t"
+                     "smlabt %[a], %[y], %[r2], %[a]\n\t"
+                     "ldrd %[x], %[y], %[scale]\n\t"
+                     "smmlar %[a], %[a], %[x], %[a]\n\t"
+                     "add %[a], %[a], %[a], asr #31\n\t"
+                     "asr %[a], %[a], %[y]\n\t"
+                     "ldrd %[x], %[y], %[place]\n\t"
+                     "add %[a], %[a], %[x]\n\t"
+                     "ssat %[a], #8, %[a], asr #1\n\t"
+                     "ldr %[x], %[end]\n\t"
+                     "strb %[a], [%[o]]\n\t"
+                     "add %[o], %[o], %[y]\n\t"
+                     "cmp %[p], %[x]\n\t"
+                     "blo 1b"
+                     : [a] "=&r"(a), [x] "=&r"(x), [y] "=&r"(y), [p] "+&r"(corner), [o] "+&r"(output)
+                     : [s] "r"(bytes), [l0] "r"(f->left[0]), [l1] "r"(f->left[1]), [l2] "r"(f->left[2]),
+                       [r0] "r"(f->right[0]), [r1] "r"(f->right[1]), [r2] "r"(f->right[2]), [bias] "m"(r->bias),
+                       [scale] "m"(r->scale), [place] "m"(r->place), [end] "m"(r->end)
+                     : "cc", "memory");
 }
 
 /* All outputs of a filter of 3 x 3 that moves by one or two columns. */
 __attribute__((noinline, unused)) static void nn_plane_filter3(const nn_plane_t *p, const int16_t *plane,
-                                                               NN_ROM int8_t *w, nn_row3_t *r, int8_t *output,
-                                                               const nn_channel_t *c)
+                                                               NN_ROM int8_t *w, nn_scale_t scale, int32_t offset,
+                                                               int8_t *output, const nn_channel_t *c)
 {
+    nn_row3_t r = {{scale.multiplier, scale.shift}, {offset, c->step}, scale.bias >> 5, plane};
     const nn_filter3_t f = {.left = {nn_pair(w[0], w[1]), nn_pair(w[3], w[4]), nn_pair(w[6], w[7])},
                             .right = {nn_pair(w[1], w[2]), nn_pair(w[4], w[5]), nn_pair(w[7], w[8])}};
-    int32_t down = p->stride.height * p->width, width = c->size.width, right = p->stride.width;
+    int32_t down = p->stride.height * p->width, right = p->stride.width, width = c->size.width * right;
+    int32_t paired = right == 1 ? width & ~1 : 0;
     for (int32_t rows = c->size.height; rows > 0; rows--, plane += down, output += c->row) {
-        const int16_t *corner = plane, *end = plane + width * right;
+        const int16_t *corner = plane;
         int8_t *place = output;
-        if (right == 1 && width > 1) {
-            r->end = corner = plane + (width & ~1);
-            place = nn_filter3_pairs(&f, r, plane, 2 * p->width, place);
+        if (paired) {
+            r.end = corner = plane + paired;
+            place = nn_filter3_pairs(&f, &r, plane, 2 * p->width, place);
         }
-        for (; corner < end; corner += right, place += r->step) {
-            int32_t sum = nn_filter3_one(&f, corner, p->width, r->bias);
-            *place = nn_rescaled(sum, r->multiplier, r->shift, r->offset);
+        if (paired < width) {
+            r.end = plane + width;
+            nn_filter3_singles(&f, &r, corner, 2 * p->width, place);
         }
     }
 }
@@ -150,8 +183,7 @@ static inline void nn_plane_filter(const nn_plane_t *p, const int16_t *plane, NN
                                    int32_t offset, int8_t *output, const nn_channel_t *c)
 {
     if (p->kernel.height == 3 && p->kernel.width == 3 && p->stride.width <= 2) {
-        nn_row3_t r = {scale.multiplier, scale.shift, offset, c->step, scale.bias >> 5, plane};
-        nn_plane_filter3(p, plane, weights, &r, output, c);
+        nn_plane_filter3(p, plane, weights, scale, offset, output, c);
         return;
     }
     int32_t down = p->stride.height * p->width;
