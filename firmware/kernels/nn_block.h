@@ -9,16 +9,66 @@
 
 enum { NN_ROWS = 4, NN_LANES = 4 };
 
-typedef struct {
-    int32_t a[NN_LANES], b[NN_LANES];
-} nn_two_rows_t;
-
 static inline void nn_block_product(int32_t a, int32_t b, int32_t x, int32_t *of_a, int32_t *of_b)
 {
     *of_a += a * x;
     *of_b += b * x;
     NN_NOW(*of_a, *of_b);
 }
+
+#ifdef __ARM_ARCH_6M__ /* eight registers that can multiply: one row at a time */
+
+typedef struct {
+    int32_t of[NN_LANES];
+} nn_one_row_t;
+
+/* One value of every lane times a weight. */
+static inline void nn_block_tap(const uint8_t *x, NN_ROM uint8_t *weights, nn_one_row_t *sums)
+{
+    int32_t w = weights[0];
+    sums->of[0] += w * x[0];
+    NN_NOW(sums->of[0], w);
+    sums->of[1] += w * x[1];
+    NN_NOW(sums->of[1], w);
+    sums->of[2] += w * x[2];
+    NN_NOW(sums->of[2], w);
+    sums->of[3] += w * x[3];
+    NN_NOW(sums->of[3], w);
+}
+
+/* sums[NN_LANES]: one of the four rows. */
+NN_APART static void nn_block_one_row(const uint8_t *patch, NN_ROM uint8_t *weights, int32_t count, int32_t *sums)
+{
+    nn_one_row_t row = {{0, 0, 0, 0}};
+    const uint8_t *end = patch + (count & ~3) * NN_LANES;
+    for (; patch != end; patch += 4 * NN_LANES, weights += 4 * NN_ROWS) {
+        nn_block_tap(patch, weights, &row);
+        nn_block_tap(patch + NN_LANES, weights + NN_ROWS, &row);
+        nn_block_tap(patch + 2 * NN_LANES, weights + 2 * NN_ROWS, &row);
+        nn_block_tap(patch + 3 * NN_LANES, weights + 3 * NN_ROWS, &row);
+    }
+    for (end += (count & 3) * NN_LANES; patch != end; patch += NN_LANES, weights += NN_ROWS) {
+        nn_block_tap(patch, weights, &row);
+    }
+    sums[0] = row.of[0];
+    sums[1] = row.of[1];
+    sums[2] = row.of[2];
+    sums[3] = row.of[3];
+}
+
+/* sums[NN_ROWS][NN_LANES] of all rows and lanes; patch: [count][NN_LANES], weights: [count][NN_ROWS] */
+static inline void nn_block_s8(const uint8_t *patch, NN_ROM uint8_t *weights, int32_t count, int32_t *sums)
+{
+    for (int32_t row = 0; row < NN_ROWS; row++) {
+        nn_block_one_row(patch, weights + row, count, sums + row * NN_LANES);
+    }
+}
+
+#else
+
+typedef struct {
+    int32_t a[NN_LANES], b[NN_LANES];
+} nn_two_rows_t;
 
 /* One value of every lane times a weight of two rows. */
 static inline void nn_block_tap(const uint8_t *x, NN_ROM uint8_t *weights, nn_two_rows_t *sums)
@@ -62,6 +112,8 @@ static inline void nn_block_s8(const uint8_t *patch, NN_ROM uint8_t *weights, in
         sums[7] = two.b[3];
     }
 }
+
+#endif
 
 /* sums[NN_ROWS] of one window, whose values lie `step` bytes apart; weights: [count][NN_ROWS] */
 static inline void nn_block_window(const uint8_t *x, int32_t step, NN_ROM uint8_t *weights, int32_t count,
