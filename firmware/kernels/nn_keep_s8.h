@@ -11,9 +11,9 @@ typedef struct {
 } nn_keep_t;
 
 /* `state` is int8_t kept[kept]. */
-static void nn_keep_s8(NN_ROM nn_keep_t *p, const int8_t *input, int8_t *output, void *state)
+static void nn_keep_s8(NN_ROM nn_keep_t *p, const int8_t *restrict input, int8_t *restrict output, void *state)
 {
-    int8_t *kept = (int8_t *)state;
+    int8_t *restrict kept = (int8_t *)state;
     for (int32_t i = 0; i < p->kept; i++) {
         output[i] = kept[i];
     }
