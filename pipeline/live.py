@@ -33,18 +33,36 @@ class Live:
 
     def stream(self, windows: Iterable[NDArray[Any]]) -> NDArray[Any]:
         """The answers [n, *out] to windows [n, *shape], as many under way as the device takes."""
+        inputs, real = self._int8(windows)
+        out = self.built.quantize["output"]
+        answers = np.zeros((len(inputs), *out["shape"]), np.int8)
+        contents = (window.tobytes() for window in inputs)
+        for answer in hops.answers(self._device, self.info, contents, *self.built.sizes):
+            answers[answer.index].flat = np.frombuffer(answer.output, np.int8)
+        return metrics.dequantize(answers, out) if real else answers
+
+    def follow(self, windows: Iterable[NDArray[Any]]) -> NDArray[Any]:
+        """The answers to windows that follow one another: a model with a state is reset before the first alone.
+
+        They are [n, *out], or one for each hop [hops, bytes of it] where the firmware takes hops.
+        """
+        inputs, real = self._int8(windows)
+        out, content = self.built.quantize["output"], inputs.tobytes()
+        steps = len(content) // self.info.input_bytes
+        (answer,) = hops.answers(self._device, self.info, [content], len(content), steps * self.info.output_bytes)
+        answers = np.frombuffer(answer.output, np.int8).reshape(steps, -1)
+        answers = answers.reshape(-1, *out["shape"]) if steps == len(inputs) else answers
+        return metrics.dequantize(answers, out) if real else answers
+
+    def _int8(self, windows: Iterable[NDArray[Any]]) -> tuple[NDArray[np.int8], bool]:
+        """Windows as the device takes them, and whether they were real numbers."""
         given = np.stack([np.asarray(window) for window in windows])
         edges, real = self.built.quantize, np.issubdtype(given.dtype, np.floating)
         shape = tuple(edges["input"]["shape"])
         if given.shape[1:] != shape or not (real or given.dtype == np.int8):
             what = f"takes windows {shape} of int8 or real numbers, these are {given.shape[1:]} of {given.dtype}"
             raise Problem(f"model {self.built.name}", what)
-        inputs = metrics.quantize(given, edges["input"]) if real else given
-        answers = np.zeros((len(inputs), *edges["output"]["shape"]), np.int8)
-        given_bytes = (window.tobytes() for window in inputs)
-        for answer in hops.answers(self._device, self.info, given_bytes, *self.built.sizes):
-            answers[answer.index].flat = np.frombuffer(answer.output, np.int8)
-        return metrics.dequantize(answers, edges["output"]) if real else answers
+        return metrics.quantize(given, edges["input"]) if real else given, real
 
 
 @contextmanager

@@ -14,9 +14,11 @@ from conftest import ROOT, stage
 from fake_device import FakeDevice, answer
 from test_streaming import Stack, with_last_step
 
-from pipeline import flatbuffer, hops, transport, wire
+from pipeline import flatbuffer, hops, live, transport, wire
 from pipeline.device import Device
-from pipeline.ops.base import known_ops
+from pipeline.evaluate import answer as answer_to
+from pipeline.importer import import_model, operators
+from pipeline.ops.base import Int8s, known_ops
 from pipeline.problem import Problem
 
 MODEL = """
@@ -76,6 +78,21 @@ def test_every_window_equals_the_reference(project: Path, board: str, content: b
     assert (report["verdict"], report["windows"]["equal"]) == ("pass", 5)
     assert plan.get("hop") == (int(stream[1]) if stream else None)
     assert sum(step["state_bytes"] for step in plan["operators"]) > 0
+
+
+def test_windows_follow_one_another_where_the_state_is_kept(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / "models" / "m" / "model.tflite").write_bytes(lstm())
+    for words in (["ready", "m"], ["generate", "m", "--board", "host"], ["build", "m", "--board", "host"]):
+        assert stage(*words, cwd=project).returncode == 0
+    monkeypatch.chdir(project)
+    graph = import_model(lstm(), "m")
+    ops, states = operators(graph, "m"), dict[int, Int8s]()
+    with live.connect(board="host", name="m") as device:
+        windows = device.built.reference["inputs"]
+        followed, alone = device.follow(windows), device.stream(windows)
+    assert np.array_equal(followed, [answer_to(graph, ops, window, states) for window in windows])
+    assert np.array_equal(alone, device.built.reference["outputs"])
+    assert np.array_equal(followed[0], alone[0]) and not np.array_equal(followed, alone)
 
 
 def test_refuses_to_stream_in_tflite_micro(project: Path) -> None:
