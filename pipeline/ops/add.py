@@ -80,6 +80,6 @@ class Add:
         for name in ("ADD", "SUB"):
             for pair in pairs(rng):
                 y = output_of(rng, pair, pair[0].scale + pair[1].scale)
-                activation = int(rng.choice([0, 1, 3]))
+                activation = int(rng.choice([0, 1, 2, 3]))
                 yield graph_of(rng, name, pair, y, f"{name.capitalize()}Options", fused_activation_function=activation)
             yield from wide_cases(rng, name)

@@ -105,7 +105,7 @@ class Conv2D:
             if padding == 1 and (kernel[1] - 1) * dilation[1] >= x.shape[2]:
                 padding = 0
             w = cases.weights(rng, (groups * members or channels, *kernel, x.shape[3] // groups), axis=0)
-            yield cls._case(rng, (x, w), (stride, dilation), padding, int(rng.choice([0, 1, 3])))
+            yield cls._case(rng, (x, w), (stride, dilation), padding, int(rng.choice([0, 1, 2, 3])))
         for padding in (0, 1):  # sparse ones, with distances that do not fit four bits
             x = cases.activation(rng, (1, 4, 7, 11), "input")
             w = cases.weights(rng, (5, 2, 3, 11), axis=0, zeros=0.9)

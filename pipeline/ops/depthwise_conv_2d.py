@@ -90,4 +90,4 @@ class DepthwiseConv2D:
                 "DEPTHWISE_CONV_2D", [x, w, cases.bias(rng, x, w, w.shape[3])], y, "DepthwiseConv2DOptions",
                 padding=padding, stride_h=stride, stride_w=stride, depth_multiplier=multiples,
                 dilation_h_factor=dilation[0], dilation_w_factor=dilation[1],
-                fused_activation_function=int(rng.choice([0, 1, 3])))  # fmt: skip
+                fused_activation_function=int(rng.choice([0, 1, 2, 3])))  # fmt: skip

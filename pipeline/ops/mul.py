@@ -65,5 +65,5 @@ class Mul:
         """Every kind of broadcast, every fused activation."""
         for pair in pairs(rng):
             y = output_of(rng, pair, pair[0].scale * pair[1].scale * 400)
-            yield graph_of(rng, "MUL", pair, y, "MulOptions", fused_activation_function=int(rng.choice([0, 1, 3])))
+            yield graph_of(rng, "MUL", pair, y, "MulOptions", fused_activation_function=int(rng.choice([0, 1, 2, 3])))
         yield from wide_cases(rng, "MUL")

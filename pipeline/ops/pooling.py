@@ -40,4 +40,4 @@ def pool_cases(rng: np.random.Generator, op: str) -> Iterator[Graph]:
         y = cases.activation(rng, (1, *size, x.shape[3]), "output", x.scale, x.zero_point)
         yield cases.one_node(
             op, [x], y, "Pool2DOptions", padding=padding, stride_h=stride, stride_w=stride, filter_height=kernel[0],
-            filter_width=kernel[1], fused_activation_function=int(rng.choice([0, 1, 3])))  # fmt: skip
+            filter_width=kernel[1], fused_activation_function=int(rng.choice([0, 1, 2, 3])))  # fmt: skip

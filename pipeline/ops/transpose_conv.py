@@ -77,4 +77,5 @@ class TransposeConv:
             bias = cases.bias(rng, x, w, channels) if i % 4 else None
             shape = cases.constant("shape", y.shape)
             yield cases.one_node("TRANSPOSE_CONV", [shape, w, x, bias], y, "TransposeConvOptions", padding=valid,
-                                 stride_h=stride[0], stride_w=stride[1])  # fmt: skip
+                                 stride_h=stride[0], stride_w=stride[1],
+                                 fused_activation_function=int(rng.choice([0, 1, 2, 3])))  # fmt: skip

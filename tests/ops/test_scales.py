@@ -32,7 +32,7 @@ def rough(graph: Graph, rng: np.random.Generator) -> Graph:
 
     def of(scale: float) -> float:
         if scale not in made:
-            wide = 2.0 ** int(rng.integers(-6, 7)) if far and rng.random() < 0.4 else 1.0
+            wide = 2.0 ** int(rng.integers(-10, 11)) if far and rng.random() < 0.4 else 1.0
             fraction, power = math.frexp(scale * wide)
             made[scale] = float(np.float32(round(fraction * 2**bits) / 2**bits * 2.0**power))
         return made[scale]
@@ -98,7 +98,8 @@ def test_computing_operators_are_told_from_those_that_move_bytes() -> None:
 def test_rough_scales_give_tflite_micros_bytes(op: str) -> None:
     made = list(rough_cases(op))
     assert len(made) >= SEEDS
-    assert_equal(op, "TFLite Micro", made, [micro_answers(case) for case in made])
+    truth = reference_answers if hasattr(known_ops()[op], "micro_lacks") else micro_answers
+    assert_equal(op, "TFLite Micro", made, [truth(case) for case in made])
 
 
 def unary(op: str, rng: np.random.Generator) -> Graph:
