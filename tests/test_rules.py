@@ -22,8 +22,8 @@ KERNELS = sorted((ROOT / "firmware" / "kernels").glob("**/nn*.h"))
 FIRMWARE = sorted(path for kind in ("*.[ch]", "*.cc") for path in (ROOT / "firmware").rglob(kind))
 
 TENSORFLOW = {"tensorflow", "tf_keras", "tensorflow_model_optimization"}
-COMPILER = {"arena", "buffers", "edges", "evaluate", "fixedpoint", "flatbuffer", "generate", "graph", "importer", "plan",
-            "cores", "ctext", "tflm", "tflm_arena"}  # fmt: skip
+COMPILER = {"arena", "buffers", "edges", "evaluate", "fixedpoint", "flatbuffer", "generate", "graph", "importer",
+            "plan", "cores", "ctext", "tflm", "tflm_arena"}  # fmt: skip
 LINK = {"wire", "transport", "device", "flight", "noise", "ports", "child", "hil"}
 
 COMPILERS = {  # command -> flags and Debian package

@@ -28,7 +28,7 @@ class Take:
     width: int  # bytes of a value
     index: tuple[int, ...]
     shape: tuple[int, ...]
-    types: ClassVar = {"RESIZE_NEAREST_NEIGHBOR": ("int16",), "MIRROR_PAD": ("int32",)}
+    types: ClassVar = {"RESIZE_NEAREST_NEIGHBOR": ("int16",)}
     macs = 0
     in_place = ()
 
