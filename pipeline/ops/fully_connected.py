@@ -92,8 +92,8 @@ class FullyConnected:
             w = cases.weights(rng, (int(rng.integers(1, 20)), x.shape[-1]), 0 if per_channel else None, zeros)
             bias = cases.bias(rng, x, w, w.shape[0]) if i % 4 else None
             y = cases.output_for(rng, x, w, (*x.shape[:-1], w.shape[0]), w.shape[1])
-            yield cases.one_node("FULLY_CONNECTED", [x, w, bias], y, "FullyConnectedOptions",
-                                 keep_num_dims=True, fused_activation_function=int(rng.choice([0, 1, 2, 3])))  # fmt: skip
+            yield cases.one_node("FULLY_CONNECTED", [x, w, bias], y, "FullyConnectedOptions", keep_num_dims=True,
+                                 fused_activation_function=int(rng.choice([0, 1, 2, 3])))  # fmt: skip
         for size in (5, 16):
             x = cases.activation(rng, (size, 7), "input")
             w = cases.activation(rng, x.shape, "weights", x.scale * float(rng.uniform(0.5, 2)))
