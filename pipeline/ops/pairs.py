@@ -34,9 +34,10 @@ def settled(sums: Weighted) -> Weighted:
     ends = [np.where(rows > 0, rows * (a + offset), rows * (b + offset)) for a, b in ((-128, 127), (127, -128))]
     low, high = (sums.bias + each.sum(axis=1) for each in ends)
     fits = (low >= -(2**31)) & (high < 2**31)
-    low, high = (requantize(each, multiplier, shift) for each in (low, high))
+    results = (requantize(each, multiplier, shift) + sums.output_offset for each in (low, high))
+    low, high = (np.clip(each, *sums.range) for each in results)
     same = fits & (low == high)
-    constant = 4 * np.clip(low, -512, 511)  # times 1/2, times 1/2
+    constant = 4 * (low - sums.output_offset)  # times 1/2, times 1/2
     return replace(sums, weights=np.where(same[:, np.newaxis], 0, rows).astype(np.int8).reshape(sums.weights.shape),
                    bias=np.where(same, constant, sums.bias).astype(np.int32),
                    multiplier=np.where(same, 1 << 30, multiplier).astype(np.int32),
