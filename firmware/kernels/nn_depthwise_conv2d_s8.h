@@ -25,24 +25,19 @@ typedef struct {
     int32_t wrap;
 } nn_depthwise_walk_t;
 
-/* One tap of two channels in two windows, `apart` bytes from each other. */
-static inline void nn_depthwise_tap(const uint8_t *x, NN_ROM int8_t *weights, int32_t apart, int32_t *sums)
+/* One tap of two channels. */
+static inline void nn_depthwise_tap(const uint8_t *x, int32_t a, int32_t b, int32_t *sums)
 {
-    int32_t a = weights[0], b = weights[1];
     sums[0] += a * x[0];
     sums[1] += b * x[1];
     NN_NOW(sums[0], sums[1]);
-    x += apart;
-    sums[4] += a * x[0];
-    sums[5] += b * x[1];
-    NN_NOW(sums[4], sums[5]);
 }
 
 typedef struct {
     int32_t of[8]; /* [windows][channels] */
 } nn_depthwise_sums_t;
 
-/* Four channels in two windows, onto `sums`. */
+/* Four channels in two windows, `apart` bytes from each other, or in one where that is 0; onto `sums`. */
 static inline nn_depthwise_sums_t nn_depthwise_four(const nn_depthwise_walk_t *walk, const uint8_t *x,
                                                     NN_ROM int8_t *weights, int32_t apart, nn_depthwise_sums_t sums)
 {
@@ -50,8 +45,16 @@ static inline nn_depthwise_sums_t nn_depthwise_four(const nn_depthwise_walk_t *w
     for (int32_t row = walk->rows; row > 0; row--) {
         const uint8_t *tap = x;
         for (int32_t column = walk->columns; column > 0; column--) {
-            nn_depthwise_tap(tap, weights, apart, sums.of);
-            nn_depthwise_tap(tap + 2, weights + 2, apart, sums.of + 2);
+            int32_t a = weights[0], b = weights[1];
+            nn_depthwise_tap(tap, a, b, sums.of);
+            if (apart) {
+                nn_depthwise_tap(tap + apart, a, b, sums.of + 4);
+            }
+            a = weights[2], b = weights[3];
+            nn_depthwise_tap(tap + 2, a, b, sums.of + 2);
+            if (apart) {
+                nn_depthwise_tap(tap + apart + 2, a, b, sums.of + 6);
+            }
             tap += step;
             weights += weights_step;
         }
@@ -77,21 +80,22 @@ static inline int32_t nn_depthwise_one(const nn_depthwise_walk_t *walk, const ui
     return sum;
 }
 
-/* All channels of two neighbouring places, whose windows begin at x and `apart` bytes behind it. */
+/* All channels of two neighbouring places, whose windows begin at x and `apart` bytes behind it, or of one (0). */
 static inline void nn_depthwise_places(NN_ROM nn_depthwise_conv2d_t *p, const nn_depthwise_walk_t *walk,
                                        const uint8_t *x, int32_t apart, int8_t *output)
 {
     const nn_output_t to = {p->output_offset, p->min, p->max};
     int32_t channel = 0, channels = p->window.output.channels, fours = p->multiples == 1 ? channels & ~3 : 0;
-    int8_t *next = apart ? output + channels : output;
     for (; channel < fours; channel += 4) {
         NN_ROM int32_t *bias = p->bias + channel;
         nn_depthwise_sums_t sums = {{bias[0], bias[1], bias[2], bias[3], bias[0], bias[1], bias[2], bias[3]}};
         sums = nn_depthwise_four(walk, x + channel, p->weights + channel, apart, sums);
         for (int32_t i = 0; i < 4; i++) {
-            int32_t multiplier = p->multiplier[channel + i], shift = p->shift[channel + i];
-            output[channel + i] = nn_output(to, sums.of[i], multiplier, shift);
-            next[channel + i] = nn_output(to, sums.of[4 + i], multiplier, shift);
+            int32_t at = channel + i, multiplier = p->multiplier[at], shift = p->shift[at];
+            output[at] = nn_output(to, sums.of[i], multiplier, shift);
+            if (apart) {
+                output[channels + at] = nn_output(to, sums.of[4 + i], multiplier, shift);
+            }
         }
     }
     for (; channel < channels; channel++) {
@@ -99,7 +103,10 @@ static inline void nn_depthwise_places(NN_ROM nn_depthwise_conv2d_t *p, const nn
         int32_t bias = p->bias[channel], multiplier = p->multiplier[channel], shift = p->shift[channel];
         NN_ROM int8_t *weights = p->weights + channel;
         output[channel] = nn_output(to, bias + nn_depthwise_one(walk, of_channel, weights), multiplier, shift);
-        next[channel] = nn_output(to, bias + nn_depthwise_one(walk, of_channel + apart, weights), multiplier, shift);
+        if (apart) {
+            int32_t sum = bias + nn_depthwise_one(walk, of_channel + apart, weights);
+            output[channels + channel] = nn_output(to, sum, multiplier, shift);
+        }
     }
 }
 
@@ -121,10 +128,13 @@ static void nn_depthwise_conv2d_s8(NN_ROM nn_depthwise_conv2d_t *p, const int8_t
     for (int32_t y = 0; y < window->output.height; y++) {
         nn_lines_for(window, &lines, y);
         const uint8_t *top = nn_lines_top(&lines);
-        for (int32_t x = 0; x < width; x += 2) { /* the last of an odd number once more with the one before */
-            int32_t at = nn_max(nn_min(x, width - 2), 0);
-            nn_depthwise_places(p, &walk, top + at * stride, width > 1 ? stride : 0,
-                                output + at * window->output.channels);
+        for (int32_t x = 0; x < width; x += 2) {
+            int8_t *places = output + x * window->output.channels;
+            if (x + 1 < width) {
+                nn_depthwise_places(p, &walk, top + x * stride, stride, places);
+            } else {
+                nn_depthwise_places(p, &walk, top + x * stride, 0, places);
+            }
         }
         output += width * window->output.channels;
     }
