@@ -63,6 +63,14 @@ class Take:
             whole = [7 if i == axis else size for i, size in enumerate(shape)]
             y = cases.activation(rng, whole, "output", x.scale, x.zero_point)
             yield cases.one_node("GATHER", [x, cases.constant("indices", picked)], y, "GatherOptions", axis=axis)
+        for axis, shape in ((1, (3, 5, 2)), (2, (2, 3, 4))):  # in each batch others
+            x = cases.activation(rng, shape, "input")
+            picked = rng.integers(0, shape[axis], (shape[0], 6)).astype(np.int32)
+            whole = [6 if i == axis else size for i, size in enumerate(shape)]
+            y = cases.activation(rng, whole, "output", x.scale, x.zero_point)
+            yield cases.one_node(
+                "GATHER", [x, cases.constant("indices", picked)], y, "GatherOptions", axis=axis, batch_dims=1 - axis % 2 * 2
+            )
         for size, align, half in (
             ((6, 8), False, False),
             ((5, 7), True, False),
@@ -85,10 +93,17 @@ Picked = tuple[int, int, Sequence[int]]
 
 
 def _gather(node: Node, graph: Graph, x: Tensor, y: Tensor) -> Picked:
-    if node.options.get("batch_dims", 0):
-        raise Problem(graph.label(node), "gathers per batch", "only batch_dims=0 is compiled")
-    axis = node.options["axis"] % len(x.shape)
-    return math.prod(x.shape[:axis]), math.prod(x.shape[axis + 1 :]), constant_ints(node, graph, 1, "indices")
+    axis, indices = node.options["axis"] % len(x.shape), constant_ints(node, graph, 1, "indices")
+    inner, shape = math.prod(x.shape[axis + 1 :]), graph.input(node, 1).shape
+    count = node.options.get("batch_dims", 0)
+    batches = math.prod(shape[: count if count >= 0 else count + len(shape)])
+    if batches == 1:
+        return math.prod(x.shape[:axis]), inner, indices
+    if not all(0 <= i < x.shape[axis] for i in indices):
+        return 1, inner, (-1,)
+    places = np.arange(x.count // inner).reshape(batches, -1, x.shape[axis])
+    picked = [of[:, each] for of, each in zip(places, np.reshape(indices, (batches, -1)), strict=True)]
+    return 1, inner, [int(place) for place in np.stack(picked).reshape(-1)]
 
 
 def _nearest(node: Node, graph: Graph, x: Tensor, y: Tensor) -> Picked:

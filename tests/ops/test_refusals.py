@@ -174,7 +174,15 @@ REFUSALS: dict[str, tuple[Graph, str]] = {
     "an ellipsis": (with_options(strided(), ellipsis_mask=1), "slices with an ellipsis or a new axis"),
     "an empty slice": (with_tensor(strided(), 2, data=np.array((0, 1, 0), np.int32)), "slices nothing out of axis"),
     "indices outside": (with_tensor(first("GATHER"), 1, data=np.full(7, 99, np.int32)), "picks slices outside the 6"),
-    "gathering per batch": (with_options(first("GATHER"), batch_dims=1), "gathers per batch"),
+    "indices outside a batch": (
+        with_options(
+            with_tensor(
+                with_tensor(first("GATHER"), 0, shape=(2, 6, 3)), 1, shape=(2, 7), data=np.full((2, 7), 6, np.int32)
+            ),
+            batch_dims=1,
+        ),
+        "picks slices outside the 12",
+    ),
     "an activation it does not apply": (
         with_options(first("CONCATENATION"), fused_activation_function=1),
         "has a fused activation, which it does not apply",
