@@ -63,13 +63,13 @@ class Take:
             whole = [7 if i == axis else size for i, size in enumerate(shape)]
             y = cases.activation(rng, whole, "output", x.scale, x.zero_point)
             yield cases.one_node("GATHER", [x, cases.constant("indices", picked)], y, "GatherOptions", axis=axis)
-        for axis, shape in ((1, (3, 5, 2)), (2, (2, 3, 4))):  # in each batch others
+        for axis, shape, count in ((1, (3, 5, 2), -1), (2, (2, 3, 4), 1)):  # in each batch others
             x = cases.activation(rng, shape, "input")
             picked = rng.integers(0, shape[axis], (shape[0], 6)).astype(np.int32)
             whole = [6 if i == axis else size for i, size in enumerate(shape)]
             y = cases.activation(rng, whole, "output", x.scale, x.zero_point)
             yield cases.one_node(
-                "GATHER", [x, cases.constant("indices", picked)], y, "GatherOptions", axis=axis, batch_dims=1 - axis % 2 * 2
+                "GATHER", [x, cases.constant("indices", picked)], y, "GatherOptions", axis=axis, batch_dims=count
             )
         for size, align, half in (
             ((6, 8), False, False),
