@@ -20,11 +20,13 @@ from pipeline.islands import in_integers
 from pipeline.limits import check_drop, check_minimum
 from pipeline.network import load_network, outputs, quiet, unrolled
 from pipeline.problem import Problem, run
+from pipeline.progress import say
 from pipeline.spec import Side, Source, load_model
 from pipeline.windows import read_windows, side_of
 
 CALIBRATION_WINDOWS = 400
 INTEGERS = ("int8", "int32")
+MANY = 300  # operators: the largest networks for sensors have a third of that
 RUNGS = ("float", "pruned", "int8")
 Facts = dict[str, Any]
 
@@ -71,6 +73,13 @@ def _named(graph: Graph) -> set[int]:
     return {i for node in graph.nodes for i in (*node.inputs, *node.outputs)}
 
 
+def warn_of_many(graph: Graph, name: str) -> None:
+    """A sentence where recurrent layers were unrolled into more operators than anybody wants."""
+    if len(graph.nodes) > MANY:
+        say(f"{name}: {len(graph.nodes)} operators, for recurrent layers were unrolled step by step; an LSTM with tanh,"
+            " sigmoid and a bias is one operator, whatever its steps")  # fmt: skip
+
+
 def edge(tensor: Tensor) -> Facts:
     """Scale, zero point and shape (without the batch) of the model's input or output."""
     return {"scale": tensor.scale, "zero_point": tensor.zero_point, "shape": list(tensor.shape[1:])}
@@ -86,6 +95,7 @@ def quantize(name: str) -> int:
     flatbuffer = convert(networks["pruned"], arrays["x_train"][chosen])
     graph = read(flatbuffer, f"{name}: the converted model")
     check_integer(graph, f"{name}: the converted model")
+    warn_of_many(graph, name)
     first, last = edge(graph.tensors[graph.inputs[0]]), edge(graph.tensors[graph.outputs[0]])
     task = pruned_facts["task"]
     int8 = _int8_rung(name, flatbuffer, task, arrays, first, last)

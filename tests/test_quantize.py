@@ -13,7 +13,7 @@ from conftest import stage
 from pipeline import metrics, quantize
 from pipeline.files import model_id
 from pipeline.flatbuffer import read
-from pipeline.graph import Graph, Tensor
+from pipeline.graph import Graph, Node, Tensor
 from pipeline.problem import Problem
 from pipeline.spec import Side
 
@@ -136,3 +136,11 @@ def test_names_every_tensor_that_is_not_an_integer() -> None:
     graph = Graph(tuple(Tensor(name, (1,), kind) for name, kind in kinds.items()), (), (), ())
     with pytest.raises(Problem, match="watch: 2 tensors are not int8 or int32: b is float32, d is float16"):
         quantize.check_integer(graph, "watch")
+
+
+def test_many_operators_are_told_and_why(capsys: pytest.CaptureFixture[str]) -> None:
+    nodes = tuple(Node(index, "ADD", (0, 0), (0,), {}) for index in range(301))
+    quantize.warn_of_many(Graph((), nodes[:300], (), ()), "watch")
+    assert capsys.readouterr().err == ""
+    quantize.warn_of_many(Graph((), nodes, (), ()), "watch")
+    assert "watch: 301 operators, for recurrent layers were unrolled step by step" in capsys.readouterr().err
