@@ -14,7 +14,8 @@ from pipeline.evaluate import evaluate
 from pipeline.flatbuffer import read
 from pipeline.graph import Graph, Node, Tensor
 from pipeline.islands import in_integers
-from pipeline.ops.base import SHORT, Op, known_ops, parts, short_sizes
+from pipeline.ops.base import Op, known_ops, parts
+from pipeline.ops.sizes import SHORT, short_sizes
 from pipeline.passes import outputs_apart, shapes_known, without_dead
 from pipeline.problem import Problem, raise_all
 

@@ -19,7 +19,8 @@ from pipeline.generate import compile_model
 from pipeline.graph import Graph, Node, Tensor
 from pipeline.importer import LARGEST, import_model
 from pipeline.ops import cases
-from pipeline.ops.base import SHORT_FIELDS, known_ops
+from pipeline.ops.base import known_ops
+from pipeline.ops.sizes import SHORT_FIELDS
 from pipeline.problem import Problem, Problems
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -145,23 +145,6 @@ def parts(node: Node, graph: Graph, op: Op, core: Core = PORTABLE) -> tuple[Part
 
 # Checks
 
-SHORT = 2**15 - 1  # the largest size that kernels keep in 16 bits
-SHORT_FIELDS = frozenset(
-    """
-    a b batches channels columns condition depth dilation groups input inner inputs kept kernel length memory multiples
-    outer output outputs pad plane rank reduced rows shape size steps stride turned units
-    """.split()  # noqa: SIM905
-)
-
-
-def short_sizes(fields: Mapping[str, Field]) -> Iterator[int]:
-    """The sizes among a call's fields that its kernel keeps in 16 bits."""
-    for name, value in fields.items():
-        if isinstance(value, Mapping):
-            yield from short_sizes(value)
-        elif name in SHORT_FIELDS and isinstance(value, int | tuple):
-            yield from value if isinstance(value, tuple) else (value,)
-
 
 def need_int8(node: Node, graph: Graph, *tensors: Tensor) -> None:
     """Every tensor is int8 with one scale and zero point."""
