@@ -2,6 +2,7 @@
 #ifndef NN_CONV2D_SPARSE_S8_H
 #define NN_CONV2D_SPARSE_S8_H
 
+#include "nn_now.h"
 #include "nn_output.h"
 #include "nn_patch.h"
 #include "nn_sparse.h"
@@ -18,8 +19,8 @@ typedef struct {
 } nn_conv2d_sparse_t;
 
 /* All channels of `lanes` places whose windows are in the patch. */
-static inline void nn_conv2d_sparse_places(NN_ROM nn_conv2d_sparse_t *p, const uint8_t *patch, int32_t lanes,
-                                           int8_t *output)
+NN_APART static void nn_conv2d_sparse_places(NN_ROM nn_conv2d_sparse_t *p, const uint8_t *patch, int32_t lanes,
+                                             int8_t *output)
 {
     const nn_output_t to = {p->output_offset, p->min, p->max};
     int32_t channels = p->window.output.channels;

@@ -32,7 +32,7 @@ static inline void nn_sparse_weight(const uint8_t *x, int8_t weight, nn_wide_t *
 }
 
 /* sums[NN_WIDE]: those of a row, each begun with `bias`; x: [count][NN_WIDE]. Returns where the next row begins. */
-NN_APART static NN_ROM uint8_t *nn_sparse_lanes(const uint8_t *x, NN_ROM uint8_t *row, int32_t bias, int32_t *sums)
+static inline NN_ROM uint8_t *nn_sparse_lanes(const uint8_t *x, NN_ROM uint8_t *row, int32_t bias, int32_t *sums)
 {
     nn_wide_t wide = {{bias, bias, bias, bias, bias, bias, bias, bias}};
     NN_ROM uint8_t *end = row + 1 + 3 * *row;
