@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from pipeline.fixedpoint import quantize_multiplier, requantize
 from pipeline.graph import Graph, Node
+from pipeline.ops import cases
 from pipeline.ops.base import Call, Int8s, activation_range, clamp8, op
 from pipeline.ops.broadcast import Broadcast, Finer, broadcast_of, finer, graph_of, output_of, pairs
 from pipeline.ops.wide import Wide, wide, wide_cases
@@ -76,10 +77,14 @@ class Add:
 
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Graph]:
-        """Every kind of broadcast, every fused activation."""
+        """Every kind of broadcast, every fused activation; five axes, some of which go together."""
         for name in ("ADD", "SUB"):
             for pair in pairs(rng):
                 y = output_of(rng, pair, pair[0].scale + pair[1].scale)
                 activation = int(rng.choice([0, 1, 2, 3]))
                 yield graph_of(rng, name, pair, y, f"{name.capitalize()}Options", fused_activation_function=activation)
+            x, b = cases.activation(rng, (1, 2, 3, 2, 4), "input"), cases.activation(rng, (2, 1), "b")
+            pair = (x, replace(b, data=rng.integers(-128, 128, b.shape).astype(np.int8)))
+            y = output_of(rng, pair, x.scale + b.scale)
+            yield graph_of(rng, name, pair, y, f"{name.capitalize()}Options", fused_activation_function=0)
             yield from wide_cases(rng, name)

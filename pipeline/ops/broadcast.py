@@ -64,9 +64,24 @@ def typed_broadcast(node: Node, graph: Graph) -> tuple[Broadcast, Tensor, Tensor
     """The same of two inputs of any one type."""
     a, b, y = graph.input(node, 0), graph.input(node, 1), graph.output(node)
     need_alike(node, graph, a, b, any_scale=True)
-    if len(y.shape) > 4:
+    shapes = (a.shape, b.shape, y.shape) if len(y.shape) <= 4 else _fewer(a.shape, b.shape, y.shape)
+    if len(shapes[2]) > 4:
         raise Problem(graph.label(node), f"broadcasts to {len(y.shape)} axes", "reshape its inputs to at most 4")
-    return Broadcast(a.shape, b.shape, y.shape), a, b, y
+    return Broadcast(*shapes), a, b, y
+
+
+def _fewer(a: Shape, b: Shape, output: Shape) -> tuple[Shape, Shape, Shape]:
+    """The same shapes with neighbouring axes as one where each input goes along both or neither."""
+    merged: list[tuple[int, int, int]] = []
+    padded = ((1,) * (len(output) - len(shape)) + shape for shape in (a, b, output))
+    for axis in zip(*padded, strict=True):
+        last = merged[-1] if merged else (1, 1, 1)
+        alike = all((last[side] == last[2]) == (axis[side] == axis[2]) for side in (0, 1))
+        if merged and alike and last[2] * axis[2] <= LONGEST:
+            merged[-1] = (last[0] * axis[0], last[1] * axis[1], last[2] * axis[2])
+        elif axis[2] != 1:
+            merged.append((axis[0], axis[1], axis[2]))
+    return tuple(x for x, _, _ in merged), tuple(x for _, x, _ in merged), tuple(x for _, _, x in merged)
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,6 @@ def strided() -> Graph:
 
 SAME = (0.1, 0)
 OTHER = Quant((0.5,), (3,))
-LONG = (1,) * 5
 REFUSALS: dict[str, tuple[Graph, str]] = {
     "a float activation": (
         with_tensor(first("CONV_2D"), 0, dtype="float32", quant=None),
@@ -222,8 +221,8 @@ REFUSALS: dict[str, tuple[Graph, str]] = {
     "adding five axes": (
         cases.one_node(
             "ADD",
-            [cases.activation(RNG, LONG, "a"), cases.activation(RNG, LONG, "b")],
-            cases.activation(RNG, LONG, "y"),
+            [cases.activation(RNG, (2, 1, 2, 1, 2), "a"), cases.activation(RNG, (1, 2, 1, 2, 1), "b")],
+            cases.activation(RNG, (2,) * 5, "y"),
             "AddOptions",
             fused_activation_function=0,
         ),
