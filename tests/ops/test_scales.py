@@ -75,7 +75,7 @@ COMPUTING = [
     if op not in STATEFUL
     and not issubclass(known_ops()[op], Unary)
     and any(
-        calibrated(graph, np.random.default_rng(0)) is not graph
+        calibrated(graph, np.random.default_rng(0)) != graph
         for graph in known_ops()[op].cases(np.random.default_rng(0))
     )
 ]
