@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 Facts = Mapping[str, Any]
+MOST_CLASSES = 60  # of a confusion that is drawn: more cannot be read, and take minutes
 
 
 def write(finished: Finished) -> None:
@@ -118,7 +119,8 @@ def draw(finished: Finished) -> list[tuple[str, str]]:
         names = [name for name in names if name in ("accuracy", "macro_f1", "auc")]
         ladder = figures.ladder(scores, names, rules["metrics"][metric], metric)
         drawn.append(("From float to the device", ladder))
-        drawn.append(_truth(finished))
+        if len(report["task"].get("labels", ())) <= MOST_CLASSES:
+            drawn.append(_truth(finished))
         units = outcome.ticks[outcome.answered] / clock["ticks_per_unit"]
         note = ", emulated" if report["emulated"] else ""
         drawn.append((f"Latency in {clock['kind']}{note}", figures.latency(units, clock["kind"])))

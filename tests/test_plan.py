@@ -154,7 +154,7 @@ def test_plan_json_holds_every_operator_and_tensor(name: str, trained: Callable[
     assert written["weights_bytes"] == sum(each["weights_bytes"] for each in written["operators"])
     assert written["macs"] == sum(each["macs"] for each in written["operators"]) > 0
     assert written["arena_bytes"] <= 1.02 * max(written["arena_bound"], 1) + ALIGNMENT
-    assert {each["place"] for each in written["tensors"]} == {"input", "output", "arena"}
+    assert {each["place"] for each in written["tensors"]} >= {"input", "output", "arena"}
     assert len({step.name for step in made.steps}) == len(made.steps)
 
 

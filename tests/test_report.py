@@ -144,6 +144,13 @@ def test_the_page_shows_what_differs(tmp_path: Path) -> None:
     assert "1 of 60 windows differ from the int8 reference" in text
 
 
+def test_a_confusion_of_many_classes_is_not_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.report.MOST_CLASSES", 1)
+    build, _ = made(tmp_path)
+    text = (build.folder / "report.html").read_text()
+    assert "Confusion on the device" not in text and "Worst windows" in text
+
+
 def test_the_page_of_a_run_without_answers_is_whole(tmp_path: Path) -> None:
     build, _ = made(tmp_path, Faults(fault_at=0))
     page = Page()
