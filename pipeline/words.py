@@ -142,7 +142,9 @@ def layers(facts: Facts) -> str:
     timed = [step for step in facts["steps"] if step["ticks"]]
     longest = sorted(timed, key=lambda step: -float(step["share"]))[:3]
     each = ", ".join(f"{step['name']} {100 * step['share']:.3g} %" + _per_mac(step) for step in longest)
-    untimed = "no ticks: this device does not time its steps" if facts["steps"] and not timed else ""
+    untimed = (
+        "no ticks: this device does not time its steps, or none took a tick" if facts["steps"] and not timed else ""
+    )
     return "; ".join(filter(None, [facts["words"], each, untimed]))
 
 

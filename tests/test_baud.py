@@ -7,6 +7,7 @@ import re
 import socket
 import struct
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -131,14 +132,19 @@ def answers(chip: labwired.Sim, line: bytes) -> list[tuple[int, int, bytes]]:
 @contextmanager
 def monitored(board: str, folder: Path) -> Iterator[tuple[str, Callable[[int], int]]]:
     """A board in QEMU: the path of its pty, and a look at a word of its memory or a register through the monitor."""
-    usual, socket_path = emulator.command, folder / "monitor"
+    usual = emulator.command
 
     def with_monitor(*words: Any) -> list[str]:
         argv = usual(*words)
         argv[argv.index("-monitor") + 1] = f"unix:{socket_path},server,nowait"
         return argv
 
-    with pytest.MonkeyPatch.context() as patch, socket.socket(socket.AF_UNIX) as monitor:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        socket.socket(socket.AF_UNIX) as monitor,
+        tempfile.TemporaryDirectory() as short,  # a socket's path has at most 107 bytes
+    ):
+        socket_path = Path(short) / "monitor"
         patch.setattr(emulator, "command", with_monitor)
         with emulate(load_board(board), folder) as path:
             monitor.connect(str(socket_path))

@@ -81,7 +81,9 @@ def test_the_report_profiles_every_layer(tiny_copy: Path) -> None:
     assert "every step of window 0 equals the reference" in said
     steps = report["layers"]["steps"]
     assert [step["op"] for step in steps] == ["CONV_2D", "MEAN", "FULLY_CONNECTED", "SOFTMAX"]
-    assert sum(step["share"] for step in steps) == pytest.approx(1) or report["clock"]["kind"] == "microseconds"
+    shares = [step["share"] for step in steps]
+    coarse = report["clock"]["kind"] == "microseconds"  # in which a step may take none, and so may all
+    assert (coarse and None in shares) or sum(shares) == pytest.approx(1)
     assert steps[0]["macs"] == 14 * 5 * 2 * 8
     assert steps[0]["weights_bytes"] > 0 and steps[0]["zeros"] == pytest.approx(0.5, abs=0.1)
     page = (tiny_copy / "build" / "tiny" / "host-compiled" / "report.html").read_text()

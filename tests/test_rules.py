@@ -210,6 +210,27 @@ def test_every_kernel_is_clean_and_stands_alone(command: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("command", COMPILERS)
+def test_all_kernels_of_a_core_fit_into_one_model(command: str, tmp_path: Path) -> None:
+    """No two of them give one name to two things; the core's own parts come first, as pipeline/build.py has them."""
+    command, flags = compiler(command)
+    standard = ["-std=gnu11"] if command == "avr-gcc" else ["-std=c11"]
+    portable = ROOT / "firmware" / "kernels"
+    for folder in (portable, *(path for path in portable.iterdir() if path.is_dir())):
+        if ONLY.get(folder.name, command) != command:
+            continue
+        own = {} if folder == portable else {path.name: path for path in folder.glob("nn*.h")}
+        parts = [str(path) for name, path in sorted(own.items()) if not name.endswith("_s8.h")]
+        names = sorted({path.name for path in portable.glob("nn*.h")} | own.keys())
+        source = tmp_path / "all.c"
+        source.write_text("".join(f'#include "{name}"\n' for name in names))
+        included = [word for part in parts for word in ("-include", part)]
+        argv = [command, *standard, *flags, *STRICT, "-Wno-unused-function", f"-I{folder}", f"-I{portable}", *included,
+                "-fsyntax-only", str(source)]  # fmt: skip
+        done = subprocess.run(argv, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("command", COMPILERS)
 def test_core_and_runtime_are_clean(command: str, tmp_path: Path) -> None:
     command, flags = compiler(command)
     standard = ["-std=gnu11"] if command == "avr-gcc" else ["-std=c11"]

@@ -103,6 +103,6 @@ def test_steps_that_nobody_timed_have_no_ticks() -> None:
     (untimed,) = layers.profile([Step(0, 0)], model, 1.0)
     assert (untimed["ticks"], untimed["share"], untimed["ticks_per_mac"]) == (None, None, None)
     said = words.layers({"words": "", "steps": [untimed]})
-    assert said == "no ticks: this device does not time its steps"
+    assert said == "no ticks: this device does not time its steps, or none took a tick"
     (timed,) = layers.profile([Step(18, 0)], model, 1.0)
     assert words.layers({"words": "right", "steps": [timed]}) == "right; add 100 % (2 a MAC)"

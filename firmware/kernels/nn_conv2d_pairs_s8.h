@@ -21,9 +21,9 @@ typedef struct {
     int32_t *column;
     int8_t *end; /* of the bytes gathered */
     int32_t zero, at_once;
-} nn_window_t;
+} nn_gather_t;
 
-static inline void nn_window_values(nn_window_t *w, const int8_t *x, int32_t count)
+static inline void nn_window_values(nn_gather_t *w, const int8_t *x, int32_t count)
 {
     if (w->at_once) {
         w->column = nn_widen(x, count, w->column);
@@ -32,7 +32,7 @@ static inline void nn_window_values(nn_window_t *w, const int8_t *x, int32_t cou
     }
 }
 
-static void nn_window_padding(nn_window_t *w, int32_t count)
+static void nn_window_padding(nn_gather_t *w, int32_t count)
 {
     for (; count > 0 && !w->at_once; count--) {
         *w->end++ = (int8_t)w->zero;
@@ -43,7 +43,7 @@ static void nn_window_padding(nn_window_t *w, int32_t count)
 }
 
 /* What was gathered becomes the column's rest, zeros after it. */
-static inline void nn_window_end(nn_window_t *w, int8_t *bytes)
+static inline void nn_window_end(nn_gather_t *w, int8_t *bytes)
 {
     for (; (w->end - bytes) & 3; w->end++) {
         *w->end = 0;
@@ -60,7 +60,7 @@ static void nn_window_edge(NN_ROM nn_conv2d_pairs_t *p, const int8_t *input, int
     int32_t inside = nn_max(taps.last - taps.first, 0), before = inside ? taps.first * channels : 0;
     int32_t values = p->kernel.width * channels, after = values - before - inside * channels;
     int32_t together = apart == 1 ? inside * channels : channels;
-    nn_window_t w = {column, bytes, p->zero, ((values | before | after | together) & 3) == 0};
+    nn_gather_t w = {column, bytes, p->zero, ((values | before | after | together) & 3) == 0};
     for (int32_t i = 0; i < p->kernel.height; i++, y += p->dilation.height) {
         if (y < 0 || y >= p->input.height || inside == 0) {
             nn_window_padding(&w, values);
@@ -88,7 +88,7 @@ static void nn_window(NN_ROM nn_conv2d_pairs_t *p, const int8_t *input, int32_t 
         return;
     }
     int32_t channels = p->input.channels, values = p->kernel.width * channels;
-    nn_window_t w = {column, bytes, p->zero, values % 4 == 0};
+    nn_gather_t w = {column, bytes, p->zero, values % 4 == 0};
     for (const int8_t *from = input + (y * width + x) * channels; rows > 0; rows--, from += width * channels) {
         nn_window_values(&w, from, values);
     }
