@@ -30,7 +30,7 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 HERE = Path(__file__).resolve().parent / "link"
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(ROOT))  # a benchmark runs without an installed package, so its imports come after this
 
 from pipeline import bench, files, report, wire  # noqa: E402
 from pipeline.built import load  # noqa: E402
@@ -226,6 +226,7 @@ def memory(count: int, size: int = 128) -> list[dict[str, Any]]:
         programs = compile_all(Path(folder), size)
         project(Path(folder), count, size)
         os.chdir(folder)
+        # The harness's bar tells how far the run is; the module only imports that name, hence the ignored type.
         bench.progress = lambda *_: nullcontext(Bar())  # type: ignore[attr-defined]
         with running(str(programs[0])) as pty, watched() as most:
             finished = bench.check(bench.Ask(port=pty))
