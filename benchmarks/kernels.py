@@ -5,9 +5,9 @@ python benchmarks/kernels.py --models kws,ad --boards cortex-m4
 python benchmarks/kernels.py --write    # puts the table into README.md between its marks
 
 Ours and bakeNN's are measured anew, in the same emulator, with the same firmware around them and the same compiler,
-and every byte is checked. TFLite Micro is not on PyPI: its columns are an earlier measurement of the same models in
-the same emulator (library of 2026-08, CMSIS-NN as it pins it, gcc 12.2 -O2), to be repeated with `runtime=tflm` and
-a library of one's own.
+and every byte is checked. Code is the model's with its kernels, without the firmware around it. TFLite Micro is not on
+PyPI: its columns are an earlier measurement of the same models in the same emulator (library of 2026-08, CMSIS-NN as it
+pins it, gcc 12.2 -O2), to be repeated with `runtime=tflm` and a library of one's own.
 """
 
 from __future__ import annotations
@@ -86,7 +86,8 @@ def row(name: str, board: str, alone: bool) -> str:
     counts = [*live, *TFLM.get((name, board), (None, None))]
     best = min((each for each in counts if each), default=None)
     cells = [
-        name, board, f"**{count:,.0f}**", f"{count / report['macs']:.2f}", f"{size['code']:,}", f"{size['ram']:,}",
+        name, board, f"**{count:,.0f}**", f"{count / report['macs']:.2f}",
+        f"{size['model_code']:,}", f"{size['ram']:,}",
         *(f"{each:,.0f}" if each else "-" for each in counts), f"{count / best:.2f}" if best else "-",
     ]  # fmt: skip
     return f"| {' | '.join(cells)} |"

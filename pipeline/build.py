@@ -20,7 +20,7 @@ from pipeline.features import features
 from pipeline.idf import build_project
 from pipeline.problem import EXIT_TOOL, Problem, raise_all, run
 from pipeline.progress import progress, say
-from pipeline.size import Size, arena_does_not_fit, arena_of, elf_compiler, measured, overflows
+from pipeline.size import Size, arena_does_not_fit, arena_of, content, elf_compiler, measured, overflows
 from pipeline.sketch import build_sketch
 from pipeline.tflm_library import Library, find_library
 from pipeline.tool import run_tool
@@ -61,8 +61,9 @@ def build(firmware: Firmware) -> dict[str, Any]:
         elf, image = build_project(root, folder, firmware.name, board, firmware.runtime)
     else:
         elf, image = _build_objects(firmware)
+    model = root / folder / "objects" / folder / "model.o"  # the generated code and its kernels
     size = measured(firmware.name, board, root / elf, root / image if image else None, plan)
-    report = _report(firmware, size, elf, image)
+    report = {**_report(firmware, size, elf, image), "model_code": content(model) if model.exists() else None}
     files.write_json(firmware.root / firmware.folder / "size.json", report)
     return report
 

@@ -26,7 +26,7 @@ def describe(model: Built, info: Info, outcome: Outcome, port: str, emulated: bo
     checks = verdict.limits(model, scores, timing, whole, rules)
     if outcome.sure and outcome.sure.decided and scores["device"]:
         checks.append(verdict.sure_limit(outcome.sure, scores["device"]))
-    size = {key: model.size[key] for key in ("flash", "ram", "arena", "weights", "code")}
+    size = {key: model.size.get(key) for key in ("flash", "ram", "arena", "weights", "code", "model_code")}
     run = int(outcome.answered.sum())
     part = sample.words(total, run, windows["failed"], outcome.seed) if 0 < run < total else None
     figures = {"metrics": scores, "clock": timing, "size": size, "sample": part}

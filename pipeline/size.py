@@ -38,7 +38,7 @@ def measure(elf: Path, image: Path | None, plan: dict[str, Any], stack: int = 0)
     """Add up the sections that are loaded; where constants lie in RAM (ESP32), the linker script calls them data.
 
     `stack` is what is kept for it where no section says so."""
-    content, ram = 0, stack
+    ram = stack
     with elf.open("rb") as file:
         parsed = ELFFile(file)
         arena = arena_of(plan, parsed.elfclass // 8)
@@ -46,17 +46,23 @@ def measure(elf: Path, image: Path | None, plan: dict[str, Any], stack: int = 0)
             if not section["sh_flags"] & SH_FLAGS.SHF_ALLOC:
                 continue
             size = section["sh_size"]
-            content += size if section["sh_type"] != "SHT_NOBITS" else 0
             ram += size if section["sh_flags"] & SH_FLAGS.SHF_WRITE or section.name == ".data" else 0
             stack += size if section.name == ".stack" else 0
     return Size(
-        flash=_flash_of(image) if image else content,
+        flash=_flash_of(image) if image else content(elf),
         ram=ram,
-        code=content - plan["weights_bytes"],
+        code=content(elf) - plan["weights_bytes"],
         weights=plan["weights_bytes"],
         arena=arena,
         stack=stack,
     )
+
+
+def content(elf: Path) -> int:
+    """Bytes of an ELF file or an object that are loaded."""
+    with elf.open("rb") as file:
+        sections = [each for each in ELFFile(file).iter_sections() if each["sh_flags"] & SH_FLAGS.SHF_ALLOC]
+        return sum(each["sh_size"] for each in sections if each["sh_type"] != "SHT_NOBITS")
 
 
 def arena_of(plan: dict[str, Any], pointer_bytes: int) -> int:

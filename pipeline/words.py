@@ -18,7 +18,8 @@ def title(report: Facts) -> str:
 def rows(report: Facts) -> list[tuple[str, str]]:
     """The report line by line: what, and its figures."""
     size, most = report["size"], report["memory"]
-    parts = f"code {kilobytes(size['code'])}, weights {kilobytes(size['weights'])}"
+    own = f" ({kilobytes(size['model_code'])} of it the model's)" if size["model_code"] else ""
+    parts = f"code {kilobytes(size['code'])}{own}, weights {kilobytes(size['weights'])}"
     return [
         ("windows", windows(report["windows"])),
         *certainty(report),

@@ -95,7 +95,7 @@ def test_json_has_what_the_issue_names(tmp_path: Path) -> None:
     assert {"total", "equal", "failed"} <= set(facts["windows"])
     assert set(facts["metrics"]) == {"float", "pruned", "int8", "device"}
     assert {"kind", "hz", "median", "p95", "max"} <= set(facts["clock"])
-    assert set(facts["size"]) == {"flash", "ram", "arena", "weights", "code"}
+    assert set(facts["size"]) == {"flash", "ram", "arena", "weights", "code", "model_code"}
     assert {"credits", "retries", "damaged", "refused", "stale", "sent_bytes", "received_bytes"} <= set(facts["link"])
     assert facts["clock"]["milliseconds"]["median"] == pytest.approx(1.0305)
 
