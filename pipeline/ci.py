@@ -43,7 +43,7 @@ def summary(report: Facts) -> str:
         parts.append(f"Emulated by {report['emulator']['name']}: no figure here is the chip's own.")
     if report["reasons"]:
         parts.append("\n".join(f"- {_cell(reason)}" for reason in report["reasons"]))
-    rungs = [rung for rung, scores in report["metrics"].items() if scores]
+    rungs = words.rungs(report)
     scores = [
         [words.plain(name), *(words.metric(report["metrics"][rung][name], name) for rung in rungs)]
         for name in words.metric_names(report)
@@ -54,7 +54,7 @@ def summary(report: Facts) -> str:
     ]
     parts += [
         _table(["", ""], words.rows(report)),
-        _table(["", *rungs], scores) if rungs else "",
+        _table(["", *rungs.values()], scores) if rungs else "",
         _table(["limit", "measured", "", ""], [[*row[:3], _MET[row[3]]] for row in limits]),
     ]
     if report["baseline"]:

@@ -45,6 +45,7 @@ def describe(model: Built, info: Info, outcome: Outcome, port: str, emulated: bo
         "emulator": _emulator(board) if emulated else None,
         "port": port,
         "task": model.quantize["task"],
+        "activations": model.quantize.get("activations", 8),
         "whole_test_split": whole,
         "sample": part,
         "until_sure": sample.sure(outcome.sure, whole) if outcome.sure else None,

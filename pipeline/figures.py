@@ -42,9 +42,10 @@ _POINTS = 2000  # of a curve: more of them nobody sees
 _BLENDS = 10  # steps of the confusion matrix's colour
 
 
-def ladder(scores: Facts, names: Sequence[str], minimum: float, metric: str) -> str:
-    """One metric or more (each 0..1) on the rungs float, pruned, int8, device; the limit as a line."""
-    rungs = [rung for rung in ("float", "pruned", "int8", "device") if scores[rung]]
+def ladder(scores: Facts, rungs: Mapping[str, str], names: Sequence[str], limit: tuple[float, str]) -> str:
+    """One metric or more (each 0..1) on each rung, which is shown as `rungs` says; the limit (minimum, metric) as a
+    line."""
+    minimum, metric = limit
     with rc_context(_STYLE):
         figure, axes = _axes(0.62 * len(rungs) * max(1, 0.6 * len(names)) + 0.7)
         thick = 0.8 / len(names)
@@ -56,7 +57,7 @@ def ladder(scores: Facts, names: Sequence[str], minimum: float, metric: str) -> 
                 axes.text(value + 0.01, y, f"{value:.4f}", va="center", fontsize=9)
         axes.axvline(minimum, color=_BAD, linewidth=1.2, linestyle=(0, (3, 2)))
         axes.text(minimum, -0.62, f"{words.plain(metric)} at least {minimum:g}", ha="center", fontsize=8.5, color=_BAD)
-        axes.set_yticks(np.arange(len(rungs)), rungs)
+        axes.set_yticks(np.arange(len(rungs)), list(rungs.values()))
         axes.invert_yaxis()
         axes.set_xlim(0, 1.12)
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1])

@@ -1,4 +1,4 @@
-"""Check a model on its board: every test window through the device, byte for byte against the int8 reference."""
+"""Check a model on its board: every test window through the device, byte for byte against the reference."""
 
 from __future__ import annotations
 

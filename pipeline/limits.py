@@ -21,12 +21,14 @@ def check_minimum(where: str, limits: Limits, figures: Figures) -> int:
     return EXIT_LIMIT
 
 
-def check_drop(where: str, metric: str, most: float, before: Figures, after: Figures) -> int:
-    """0, or 1 when the metric fell by more than `most` from the float network."""
+def check_drop(where: str, metric: str, most: float, before: Figures, after: Figures, hint: str = "") -> int:
+    """0, or 1 when the metric fell by more than `most` from the float network; then the hint is told too."""
     drop = before[metric] - after[metric]
     if drop <= most:
         return 0
     say(f"limit missed: {where}: {metric} drops by {drop:.4f} from float, {drop - most:.4f} more than the limit {most}")
+    if hint:
+        say(f"  hint: {hint}")
     return EXIT_LIMIT
 
 

@@ -18,7 +18,7 @@ def dequantize(values: NDArray[np.int8], quantization: Mapping[str, Any]) -> NDA
     """Real numbers of int8 values: scale * (q - zero_point) (TFLite quantization specification); of windows or answers
     with several parts [n, bytes], those of the judged one. A class that the model itself decides on is its one-hot
     vector [n, classes]."""
-    if "parts" in quantization:
+    if quantization.get("parts"):
         values = _part(values, quantization["parts"][quantization["judged"]])
     if "classes" in quantization:
         return np.eye(quantization["classes"], dtype=np.float32)[_decided(values, quantization)]
@@ -42,6 +42,13 @@ def quantize(values: Real, quantization: Mapping[str, Any]) -> NDArray[np.int8]:
     limits = np.iinfo(dtype)
     made = np.asarray(np.clip(steps, limits.min, limits.max), dtype)
     return made if dtype == "int8" else made.reshape(len(values), -1).view(np.int8)
+
+
+def single(quantization: Mapping[str, Any]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and type of the only tensor of a window or an answer; of several, those of their bytes."""
+    parts = quantization.get("parts", ())
+    known = parts[0] if len(parts) == 1 else {"dtype": "int8", **quantization}
+    return tuple(known["shape"]), np.dtype(known["dtype"])
 
 
 def _part(windows: NDArray[np.int8], part: Mapping[str, Any]) -> NDArray[Any]:

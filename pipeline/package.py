@@ -114,7 +114,7 @@ def _example(folder: Path, quantize: Facts, reference: Mapping[str, NDArray[Any]
 
 
 def predictions(quantize: Facts, reference: Mapping[str, NDArray[Any]]) -> NDArray[np.int64]:
-    """The label of each test window by the int8 reference."""
+    """The label of each test window by the reference."""
     outputs = reference["outputs"].reshape(len(reference["outputs"]), -1)
     task = quantize["task"]
     if task["kind"] == "classification":

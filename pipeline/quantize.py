@@ -1,9 +1,10 @@
-"""Full-integer quantization: int8 in and out, calibrated on training windows, run by the oracle, shown as a ladder."""
+"""Full-integer quantization, 8 bits or 16x8, calibrated on training windows, run by the oracle, shown as a ladder."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -12,20 +13,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import metrics, reference
+from pipeline import edges, metrics, reference, words
 from pipeline.files import build_dir, model_id, read_json, write_arrays, write_bytes, write_json
 from pipeline.flatbuffer import read
-from pipeline.graph import Graph, Tensor
+from pipeline.graph import Graph
 from pipeline.islands import in_integers
 from pipeline.limits import check_drop, check_minimum
 from pipeline.network import load_network, outputs, quiet, unrolled
 from pipeline.problem import Problem, run
 from pipeline.progress import say
-from pipeline.spec import Side, Source, load_model
+from pipeline.spec import ACTIVATIONS, Side, Source, load_model
 from pipeline.windows import read_windows, side_of
 
 CALIBRATION_WINDOWS = 400
-INTEGERS = ("int8", "int32")
+INTEGERS = {8: ("int8", "int32"), 16: ("int16", "int8", "int32", "int64")}  # of tensors; by bits of activations
 MANY = 300  # operators: the largest networks for sensors have a third of that
 RUNGS = ("float", "pruned", "int8")
 Facts = dict[str, Any]
@@ -37,35 +38,51 @@ def calibration(train: Side, seed: int) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(seed).choice(len(train.x), count, replace=False))
 
 
-def convert(network: Any, *windows: NDArray[np.float32]) -> bytes:
-    """The network as a full-int8 flatbuffer with batch 1; `windows` [n, *shape], for each input, set the ranges."""
+def convert(network: Any, *windows: NDArray[np.float32], activations: int = 8) -> bytes:
+    """The network as a flatbuffer of integers with batch 1, activations of 8 or 16 bits and weights of 8; `windows`
+    [n, *shape], for each input, set the ranges."""
     import tensorflow as tf
 
+    sets = tf.lite.OpsSet
+    wide = sets.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
     network, specs = unrolled(network), [tf.TensorSpec([1, *each.shape[1:]], tf.float32) for each in windows]
     with quiet():
         concrete = tf.function(network).get_concrete_function(specs if len(specs) > 1 else specs[0])
         converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], network)
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        sets = list(zip(*windows, strict=True))
-        converter.representative_dataset = lambda: ([part[None] for part in each] for each in sets)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = converter.inference_output_type = tf.int8
-        return bytes(converter.convert())
+        samples = list(zip(*windows, strict=True))
+        converter.representative_dataset = lambda: ([part[None] for part in each] for each in samples)
+        converter.target_spec.supported_ops = [wide if activations == 16 else sets.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tf.int16 if activations == 16 else tf.int8
+        try:
+            return bytes(converter.convert())
+        except RuntimeError as error:
+            raise _narrow_only(error) or error from error
 
 
-def check_integer(graph: Graph, where: object) -> None:
-    """A Problem that names every tensor which is neither int8, int32 nor a state, with its type."""
+def _narrow_only(error: RuntimeError) -> Problem | None:
+    """The operators that the converter knows with 8 bits alone."""
+    named = sorted(set(re.findall(r"16x8-bit not yet supported for op: '(\w+)'", str(error))))
+    if not named:
+        return None
+    hint = "activations=8 has them; or other layers"
+    return Problem("activations=16", f"TensorFlow's converter has no {', '.join(named)} with 16 bits", hint)
+
+
+def check_integer(graph: Graph, where: object, activations: int = 8) -> None:
+    """A Problem that names every tensor which is neither of such integers nor a state, with its type."""
     own = {i for node in graph.nodes for i in node.intermediates}  # of an LSTM, with nothing in them
     made = in_integers(graph)
     own |= _named(graph) - _named(made)
     odd = [
         f"{tensor.name} is {tensor.dtype}"
         for i, tensor in enumerate(made.tensors)
-        if tensor.dtype not in INTEGERS and not tensor.is_variable and i not in own
+        if tensor.dtype not in INTEGERS[activations] and not tensor.is_variable and i not in own
     ]
     if odd:
-        what = f"{len(odd)} tensors are not int8 or int32: {', '.join(odd)}"
-        raise Problem(where, what, "a layer has no int8 kernel: replace it, or keep it out of the network")
+        *first, last = INTEGERS[activations]
+        what = f"{len(odd)} tensors are not {', '.join(first)} or {last}: {', '.join(odd)}"
+        raise Problem(where, what, f"a layer has no int{activations} kernel: replace it, or keep it out of the network")
 
 
 def _named(graph: Graph) -> set[int]:
@@ -80,23 +97,21 @@ def warn_of_many(graph: Graph, name: str) -> None:
             " sigmoid and a bias is one operator, whatever its steps")  # fmt: skip
 
 
-def edge(tensor: Tensor) -> Facts:
-    """Scale, zero point and shape (without the batch) of the model's input or output."""
-    return {"scale": tensor.scale, "zero_point": tensor.zero_point, "shape": list(tensor.shape[1:])}
+def quantize(name: str, activations: int | None = None) -> int:
+    """Convert build/<name>/pruned.keras; write model.tflite, reference.npz and quantize.json; check the limits.
 
-
-def quantize(name: str) -> int:
-    """Convert build/<name>/pruned.keras; write model.tflite, reference.npz and quantize.json; check the limits."""
+    `activations` have so many bits, else those that the model's file says."""
     source, folder = load_model(name), build_dir(name)
+    bits = activations or source.spec.activations
     pruned_facts = read_json(folder / "prune.json", f"python -m pipeline.prune {name}")
     networks = _networks(source, folder)
     arrays, windows_facts = read_windows(name)
     chosen = calibration(side_of(arrays, "train"), source.spec.seed)
-    flatbuffer = convert(networks["pruned"], arrays["x_train"][chosen])
+    flatbuffer = convert(networks["pruned"], arrays["x_train"][chosen], activations=bits)
     graph = read(flatbuffer, f"{name}: the converted model")
-    check_integer(graph, f"{name}: the converted model")
+    check_integer(graph, f"{name}: the converted model", bits)
     warn_of_many(graph, name)
-    first, last = edge(graph.tensors[graph.inputs[0]]), edge(graph.tensors[graph.outputs[0]])
+    first, last = (edges.facts(graph.edge(each)) for each in edges.EDGES)
     task = pruned_facts["task"]
     int8 = _int8_rung(name, flatbuffer, task, arrays, first, last)
     figures, engine = {**pruned_facts["metrics"], "int8": int8.pop("metrics")}, int8.pop("engine")
@@ -110,6 +125,7 @@ def quantize(name: str) -> int:
             "model": name,
             "model_id": model_id(flatbuffer),
             "tflite_bytes": len(flatbuffer),
+            "activations": bits,
             "task": task,
             "input": first,
             "output": last,
@@ -125,9 +141,10 @@ def quantize(name: str) -> int:
             "groups": windows_facts["groups"],
         },
     )
-    limits = source.spec.limits
-    dropped = check_drop(f"{name} int8", limits.metric, limits.drop_int8, figures["float"], figures["int8"])
-    return max(dropped, check_minimum(f"{name} int8", limits, figures["int8"]))
+    limits, where = source.spec.limits, f"{name} {words.rung('int8', bits)}"
+    more = f"with 16 bits it loses less: python -m pipeline.quantize {name} --activations 16" if bits == 8 else ""
+    dropped = check_drop(where, limits.metric, limits.drop_int8, figures["float"], figures["int8"], more)
+    return max(dropped, check_minimum(where, limits, figures["int8"]))
 
 
 def _networks(source: Source, folder: Path) -> dict[str, Any]:
@@ -147,7 +164,7 @@ def _int8_rung(
 
     def reconstruct(side: Side) -> tuple[NDArray[np.int8], NDArray[np.int8], NDArray[Any], NDArray[Any]]:
         inputs = metrics.quantize(side.x, first)
-        found, engine = reference.outputs(flatbuffer, inputs, f"{name}: int8 reference", f"build/{name}/model.tflite")
+        found, engine = reference.outputs(flatbuffer, inputs, f"{name}: reference", f"build/{name}/model.tflite")
         engines.append(engine)
         return inputs, found, metrics.dequantize(inputs, first), metrics.dequantize(found, last)
 
@@ -174,7 +191,7 @@ def ladder(figures: Facts, metric: str) -> list[Facts]:
 
 
 def print_ladder(facts: Facts) -> None:
-    """The ladder float -> pruned -> int8 as a table."""
+    """The ladder from float to integers as a table."""
     from rich.console import Console
     from rich.table import Table
 
@@ -186,7 +203,8 @@ def print_ladder(facts: Facts) -> None:
         title=f"{facts['model']}: {facts['tflite_bytes']} bytes, id {facts['model_id']}",
     )
     for row in facts["ladder"]:
-        table.add_row(row["rung"], *(f"{row[column]:.4f}" for column in columns), f"{row['delta']:+.4f}")
+        rung = words.rung(row["rung"], facts["activations"])
+        table.add_row(rung, *(f"{row[column]:.4f}" for column in columns), f"{row['delta']:+.4f}")
     Console().print(table)
 
 
@@ -194,9 +212,11 @@ def main(argv: list[str]) -> int:
     """Quantize one pruned model and print the ladder."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.quantize", description=__doc__)
     parser.add_argument("name", help="a folder of models/")
+    bits = "of activations (default: what the model's file says, else 8)"
+    parser.add_argument("--activations", type=int, choices=ACTIVATIONS, help=f"bits {bits}")
     parser.add_argument("--json", action="store_true", help="print quantize.json")
     options = parser.parse_args(argv)
-    code = quantize(options.name)
+    code = quantize(options.name, options.activations)
     facts = json.loads((build_dir(options.name) / "quantize.json").read_text())
     if options.json:
         sys.stdout.write(json.dumps(facts) + "\n")

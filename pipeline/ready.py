@@ -24,7 +24,7 @@ from pipeline.spec import Limits, ReadySource, load_ready
 
 RULE = {
     "data": "the model's own test windows",
-    "drawn": "random windows: labels are what the int8 reference says of them",
+    "drawn": "random windows: labels are what the reference says of them",
 }
 Facts = dict[str, Any]
 
@@ -77,7 +77,7 @@ def make(name: str) -> Facts:
     graph = read(content, f"models/{name}")
     found = source.windows() if source.windows else None
     inputs = given(source, graph.edge("input"), found[0]) if found else drawn(source, graph.edge("input"))
-    outputs, engine = reference.outputs(content, inputs, f"{name}: int8 reference", f"build/{name}/model.tflite")
+    outputs, engine = reference.outputs(content, inputs, f"{name}: reference", f"build/{name}/model.tflite")
     quants = _edges(source, graph)
     task, labels = _judged(source, quants, inputs, outputs, found[1] if found else None)
     reals = [metrics.dequantize(outputs, quants["output"]), metrics.dequantize(inputs, quants["input"])]

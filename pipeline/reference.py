@@ -1,4 +1,4 @@
-"""The int8 reference of a model: tflite-runtime's bytes where they are TFLite Micro's, else the integer oracle's."""
+"""The reference of a model: tflite-runtime's bytes where they are TFLite Micro's, else the integer oracle's."""
 
 from __future__ import annotations
 

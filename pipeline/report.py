@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import evidence, files, gates, metrics, words
 from pipeline.bench import Finished
-from pipeline.rungs import RUNGS
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -69,7 +68,7 @@ def as_junit(report: Facts) -> str:
     suite = ET.Element("testsuite", name=f"hil.{report['model']}.{report['board']}-{report['runtime']}")
     windows = report["windows"]
     wrong = [f"{windows[key]} {key}" for key in ("failed", "unanswered") if windows[key]]
-    _case(suite, "windows equal the int8 reference", ", ".join(wrong), report["link"].get("seconds", 0.0))
+    _case(suite, "windows equal the reference", ", ".join(wrong), report["link"].get("seconds", 0.0))
     for check in report["limits"]:
         what = f"{check['name']}: at {check['at']} {check['limit']:g}"
         missed = f"{check['value']:g} is not at {check['at']} {check['limit']:g}" if check["met"] is False else ""
@@ -100,8 +99,8 @@ def as_html(finished: Finished) -> str:
     environment.filters |= {"metric": words.metric, "count": words.count, "name": words.plain}
     report = finished.report
     return environment.get_template("report.html.j2").render(
-        report=report, rows=words.rows(report), title=words.title(report), figures=draw(finished), rungs=_rungs(report),
-        changes=gates.changes(report["baseline"]) if report["baseline"] else [],
+        report=report, rows=words.rows(report), title=words.title(report), figures=draw(finished),
+        rungs=words.rungs(report), changes=gates.changes(report["baseline"]) if report["baseline"] else [],
         names=words.metric_names(report), summary=words.summary(report),
     )  # fmt: skip
 
@@ -117,7 +116,7 @@ def draw(finished: Finished) -> list[tuple[str, str]]:
         rules = gates.rules(finished.built.quantize["limits"], finished.built.board, outcome.gates)
         metric, names = rules["metric"], words.metric_names(report)
         names = [name for name in names if name in ("accuracy", "macro_f1", "auc")]
-        ladder = figures.ladder(scores, names, rules["metrics"][metric], metric)
+        ladder = figures.ladder(scores, words.rungs(report), names, (rules["metrics"][metric], metric))
         drawn.append(("From float to the device", ladder))
         if len(report["task"].get("labels", ())) <= MOST_CLASSES:
             drawn.append(_truth(finished))
@@ -164,12 +163,12 @@ def _worst(finished: Finished) -> str:
 def _metrics_table(report: Facts) -> Table:
     from rich.table import Table
 
-    table = Table("", *_rungs(report), box=None, pad_edge=False, header_style="dim")
+    table = Table("", *words.rungs(report).values(), box=None, pad_edge=False, header_style="dim")
     for column in table.columns[1:]:
         column.justify = "right"
     for name in words.metric_names(report):
         table.add_row(
-            words.plain(name), *(words.metric(report["metrics"][rung][name], name) for rung in _rungs(report))
+            words.plain(name), *(words.metric(report["metrics"][rung][name], name) for rung in words.rungs(report))
         )
     return table
 
@@ -183,10 +182,6 @@ def _changes_table(compared: Facts) -> Table:
     for row in gates.changes(dict(compared)):
         table.add_row(*row, style="red" if row[-1] == "worse" else None)
     return table
-
-
-def _rungs(report: Facts) -> list[str]:
-    return [rung for rung in RUNGS if report["metrics"][rung]]
 
 
 def _case(suite: ET.Element, name: str, failure: str, seconds: float = 0.0, skipped: str = "") -> None:

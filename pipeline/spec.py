@@ -16,6 +16,7 @@ from pipeline.files import check_model_name, project_root
 from pipeline.problem import Problem, raise_all
 
 METRICS = {"classification": ("accuracy", "macro_f1"), "anomaly": ("auc", "detection_rate")}
+ACTIVATIONS = (8, 16)  # bits
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Window:
 
 @dataclass(frozen=True)
 class Limits:
-    """What the model must reach: `metric` at least `minimum` on each rung, and how far a rung may drop below float.
+    """What the model must reach: `metric` at least `minimum` on each rung, and how far a rung may drop below float
+    (`drop_int8`: the quantized one, also where activations have 16 bits).
 
     Optionally, per board: the most `ticks` of its clock, or `milliseconds` where that is one of time, that an inference
     may take (median), and the most bytes of `flash`, `ram` and `arena`, where that is to be less than the board has.
@@ -63,7 +65,10 @@ class Training:
 
 @dataclass(frozen=True)
 class Model:
-    """The facts of one model. `labels` are the classes in order of the outputs, or (normal, fault) for anomaly."""
+    """The facts of one model. `labels` are the classes in order of the outputs, or (normal, fault) for anomaly.
+
+    `activations` have 8 bits or 16, inputs and outputs too; weights have 8.
+    """
 
     task: Literal["classification", "anomaly"]
     window: Window
@@ -72,6 +77,7 @@ class Model:
     seed: int
     training: Training
     limits: Limits
+    activations: Literal[8, 16] = 8
 
     def __post_init__(self) -> None:
         """Facts that do not fit together are a ValueError, which `load_model` reports with the file's name."""
@@ -81,6 +87,8 @@ class Model:
             raise ValueError(f"sparsity is {self.sparsity}, not a share below 1")
         if len(self.labels) < 2:
             raise ValueError(f"labels are {len(self.labels)}, two or more are needed")
+        if self.activations not in ACTIVATIONS:
+            raise ValueError(f"activations is {self.activations}, not {' or '.join(map(str, ACTIVATIONS))} bits")
         if self.limits.metric not in METRICS[self.task]:
             raise ValueError(
                 f"the limit's metric is {self.limits.metric}, {self.task} has {', '.join(METRICS[self.task])}"

@@ -149,7 +149,7 @@ def judge(outcome: Outcome, windows: Facts, checks: list[Facts], more: Sequence[
     """The verdict and its reasons, `more` of them: FAILED or PARTIAL when the run was not whole, else FAIL or PASS."""
     reasons = [outcome.reason] if outcome.reason else []
     if windows["failed"]:
-        reasons.append(f"{windows['failed']} of {windows['total']} windows differ from the int8 reference")
+        reasons.append(f"{windows['failed']} of {windows['total']} windows differ from the reference")
     reasons += [f"limit missed: {_missed(check)}" for check in checks if check["met"] is False]
     reasons += more
     if outcome.stopped:

@@ -50,7 +50,7 @@ def summary(report: Facts) -> list[tuple[str, str, str]]:
 
 def windows(facts: Facts) -> str:
     """How many were equal."""
-    text = f"{facts['equal']} of {facts['total']} equal to the int8 reference, byte for byte"
+    text = f"{facts['equal']} of {facts['total']} equal to the reference, byte for byte"
     for key, what in (("failed", "differ"), ("unanswered", "not answered")):
         text += f"; {facts[key]} {what}" if facts[key] else ""
     if facts["differing"]:
@@ -68,9 +68,9 @@ def certainty(report: Facts) -> list[tuple[str, str]]:
         how = f"{interval['method']}, windows taken as independent"
         said.append((plain(interval["metric"]), f"{value}, 95 % interval {low} to {high} ({how})"))
         text = f"{flips['flipped']} windows are decided otherwise than by float: {flips['better']} now right,"
-        text += f" {flips['worse']} now wrong (p {flips['p']:.2g}); by int8: {known['int8']['flipped']}"
-        if not report["metrics"]["float"]:  # a model that came as int8
-            text = f"{known['int8']['flipped']} windows are decided otherwise than by the int8 reference"
+        text += f" {flips['worse']} now wrong (p {flips['p']:.2g}); by the reference: {known['int8']['flipped']}"
+        if not report["metrics"]["float"]:  # a model that came quantized
+            text = f"{known['int8']['flipped']} windows are decided otherwise than by the reference"
         said.append(("flipped", text))
     if sample := report["sample"]:
         said.append(("sample", f"{sample['windows']} of {sample['of']}, seed {sample['seed']}: {sample['words']}"))
@@ -157,6 +157,16 @@ def metric_names(report: Facts) -> list[str]:
     """Metrics of the task that are one number, the most telling first."""
     some: Facts = next((scores for scores in report["metrics"].values() if scores), {})
     return [name for name, value in some.items() if isinstance(value, float) and name != "threshold"]
+
+
+def rungs(report: Facts) -> dict[str, str]:
+    """The rungs that have figures, and each as people write it."""
+    return {name: rung(name, report["activations"]) for name, scores in report["metrics"].items() if scores}
+
+
+def rung(name: str, activations: int) -> str:
+    """A rung as people write it, where activations have so many bits."""
+    return "16x8" if (name, activations) == ("int8", 16) else name
 
 
 def metric(value: float, name: str) -> str:

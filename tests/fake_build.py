@@ -51,9 +51,14 @@ class FakeBuild:
 
 
 def fake_build(
-    root: Path, name: str = "demo", board: str = "host", kind: str = "classification", count: int = 60
+    root: Path,
+    name: str = "demo",
+    board: str = "host",
+    kind: str = "classification",
+    count: int = 60,
+    wide: bool = False,
 ) -> FakeBuild:
-    """Write the files of a model of this kind, all windows classified or detected rather well."""
+    """Write the files of a model of this kind, all windows classified or detected rather well; `wide`: 16x8."""
     for folder in ("boards", "models", "firmware/ports/host"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     (root / "firmware" / "ports" / "host" / "port.c").touch()
@@ -63,7 +68,8 @@ def fake_build(
         task, arrays, edges = _anomaly(rng, count)
     else:
         task, arrays, edges = _classification(rng, count)
-    return write(FakeBuild(root, name, board, arrays, _quantize(name, task, arrays, edges)))
+    quantize = _quantize(name, task, arrays, edges)
+    return write(FakeBuild(root, name, board, *(_wide(arrays, quantize) if wide else (arrays, quantize))))
 
 
 def write(build: FakeBuild) -> FakeBuild:
@@ -95,6 +101,19 @@ def _anomaly(rng: Any, count: int) -> tuple[Any, Any, Any]:
     edges = ({"scale": 0.5, "zero_point": 0, "shape": [12]}, {"scale": 0.5, "zero_point": 0, "shape": [12]})
     task = {"kind": "anomaly", "labels": ["normal", "fault"], "threshold": {"float": 4.0, "pruned": 4.0, "int8": 4.0}}
     return task, _arrays(inputs, outputs, labels, edges), edges
+
+
+def _wide(arrays: Any, quantize: Any) -> tuple[Any, Any]:
+    """The same model with 16-bit windows and answers: every real number is what it was."""
+    facts, wide = {**quantize, "activations": 16}, dict(arrays)
+    for edge in ("input", "output"):
+        known = quantize[edge]
+        values = ((arrays[f"{edge}s"].astype(np.int16) - known["zero_point"]) * 64).astype("<i2")
+        part = {"at": 0, "dtype": "int16", "shape": known["shape"], "scale": known["scale"] / 64, "zero_point": 0}
+        wide[f"{edge}s"] = values.reshape(len(values), -1).view(np.int8)
+        whole = {"scale": part["scale"], "zero_point": 0, "shape": [wide[f"{edge}s"].shape[1]]}
+        facts[edge] = {**whole, "parts": [part], "judged": 0}
+    return wide, facts
 
 
 def _arrays(inputs: Any, outputs: Any, labels: Any, edges: Any) -> dict[str, Any]:

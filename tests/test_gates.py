@@ -268,7 +268,7 @@ def test_a_summary_is_added_to_a_markdown_file(build: FakeBuild, tmp_path: Path)
     run(build, "--summary", str(path), "--baseline", str(before), "--limit", "accuracy=0.95")
     passed, failed = re.split(r"(?=^### FAIL)", path.read_text(), flags=re.MULTILINE)
     assert passed.startswith("### PASS: demo 5f1c02ab on host, runtime compiled\n\n| ")
-    assert "| windows | 60 of 60 equal to the int8 reference, byte for byte |" in passed
+    assert "| windows | 60 of 60 equal to the reference, byte for byte |" in passed
     assert "| accuracy | 90.00 % | 90.00 % | 90.00 % | 90.00 % |" in passed
     assert "| flash bytes | 9,100 | at most 1,048,576 | met |" in passed and "Since" not in passed
     assert "- limit missed: accuracy on the device is 0.9" in failed
@@ -298,7 +298,7 @@ def test_annotations_are_said_to_github_only(
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     run(build)
     title = "title=demo 5f1c02ab on host%2C runtime compiled"
-    assert f"::notice {title}::60 of 60 equal to the int8 reference, byte for byte\n" in capsys.readouterr().err
+    assert f"::notice {title}::60 of 60 equal to the reference, byte for byte\n" in capsys.readouterr().err
     with build.device() as fake:
         hil.main(["--port", fake.path, "--limit", "flash=8K", "--json"])
     said = capsys.readouterr()

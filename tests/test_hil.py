@@ -69,7 +69,7 @@ def test_one_wrong_byte_fails(build: FakeBuild) -> None:
     assert (code, report["verdict"]) == (EXIT_LIMIT, "fail")
     assert report["windows"]["equal"] == 59 and report["windows"]["failed"] == 1
     assert report["windows"]["differing"] == [{"index": 7, "bytes": 1, "largest": 1}]
-    assert report["reasons"] == ["1 of 60 windows differ from the int8 reference"]
+    assert report["reasons"] == ["1 of 60 windows differ from the reference"]
 
 
 def test_a_missed_limit_fails_and_says_by_how_much(build: FakeBuild, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,8 +19,11 @@ def test_a_metric_below_its_minimum(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_drop_larger_than_allowed(capsys: pytest.CaptureFixture[str]) -> None:
     assert check_drop("watch int8", "auc", 0.02, {"auc": 0.9}, {"auc": 0.89}) == 0
     assert check_drop("watch int8", "auc", 0.02, {"auc": 0.9}, {"auc": 0.95}) == 0
-    assert check_drop("watch int8", "auc", 0.02, {"auc": 0.9}, {"auc": 0.85}) == 1
-    said = "limit missed: watch int8: auc drops by 0.0500 from float, 0.0300 more than the limit 0.02\n"
+    assert check_drop("watch int8", "auc", 0.02, {"auc": 0.9}, {"auc": 0.89}, "never told") == 0
+    assert check_drop("watch int8", "auc", 0.02, {"auc": 0.9}, {"auc": 0.85}, "more bits") == 1
+    said = (
+        "limit missed: watch int8: auc drops by 0.0500 from float, 0.0300 more than the limit 0.02\n  hint: more bits\n"
+    )
     assert capsys.readouterr().err == said
 
 

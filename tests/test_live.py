@@ -79,6 +79,23 @@ def test_int8_windows_give_int8_answers_and_real_ones_real(build: FakeBuild) -> 
         assert np.array_equal(real, metrics.dequantize(outputs[:9], build.quantize["output"]))
 
 
+def test_int16_windows_give_int16_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    build = fake_build(tmp_path, wide=True)
+    inputs, outputs = (build.arrays[f"{edge}s"].view("<i2") for edge in ("input", "output"))
+    windows = inputs.reshape(-1, 8, 2)
+    with build.device() as fake, live.connect(fake.path) as device:
+        answer = device.run(windows[3])
+        assert answer.dtype == np.int16 and np.array_equal(answer, outputs[3])
+        real = device.stream(windows[:9] * np.float32(build.quantize["input"]["scale"]))
+        assert np.array_equal(real, outputs[:9] * np.float32(build.quantize["output"]["scale"]))
+        assert np.array_equal(device.follow(windows[5:6])[0], outputs[5])
+        with pytest.raises(
+            Problem, match=r"takes windows \(8, 2\) of int16 or real numbers, these are \(32,\) of int8"
+        ):
+            device.run(build.arrays["inputs"][0])
+
+
 def test_windows_that_do_not_fit_are_refused(build: FakeBuild) -> None:
     with build.device() as fake, live.connect(fake.path) as device:
         for wrong in (np.zeros((8, 3), np.int8), np.zeros((8, 2), np.int32)):

@@ -112,6 +112,7 @@ def test_a_limit_missed_by_int8_is_exit_1_and_the_bytes_are_the_same_as_ever(tin
     done = stage("quantize", "tiny", "--json", cwd=tiny_copy)
     assert done.returncode == 1
     assert "limit missed: tiny int8: accuracy drops by " in done.stderr
+    assert "hint: with 16 bits it loses less: python -m pipeline.quantize tiny --activations 16\n" in done.stderr
     assert json.loads(done.stdout)["model"] == "tiny"
     assert (tiny_copy / "build/tiny/model.tflite").read_bytes() == before
 
@@ -136,6 +137,15 @@ def test_names_every_tensor_that_is_not_an_integer() -> None:
     graph = Graph(tuple(Tensor(name, (1,), kind) for name, kind in kinds.items()), (), (), ())
     with pytest.raises(Problem, match="watch: 2 tensors are not int8 or int32: b is float32, d is float16"):
         quantize.check_integer(graph, "watch")
+
+
+def test_16x8_has_int16_activations_and_nothing_of_floats() -> None:
+    kinds = {"a": "int8", "b": "int16", "c": "int32", "d": "int64"}
+    graph = Graph(tuple(Tensor(name, (1,), kind) for name, kind in kinds.items()), (), (), ())
+    quantize.check_integer(graph, "watch", 16)
+    more = Graph((*graph.tensors, Tensor("e", (1,), "float32")), (), (), ())
+    with pytest.raises(Problem, match="watch: 1 tensors are not int16, int8, int32 or int64: e is float32"):
+        quantize.check_integer(more, "watch", 16)
 
 
 def test_many_operators_are_told_and_why(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,15 +14,15 @@ import pytest
 from fake_build import FakeBuild, fake_build, write
 from fake_device import Faults
 
-from pipeline import figures, hil, report, verdict, words
+from pipeline import figures, hil, verdict, words
 from pipeline.verdict import Counted, Outcome
 
 TEXT = """
 PASS  demo 5f1c02ab on host, runtime compiled
 
-  windows    60 of 60 equal to the int8 reference, byte for byte
+  windows    60 of 60 equal to the reference, byte for byte
   accuracy   90.00 %, 95 % interval 79.85 % to 95.34 % (Wilson, windows taken as independent)
-  flipped    0 windows are decided otherwise than by float: 0 now right, 0 now wrong (p 1); by int8: 0
+  flipped    0 windows are decided otherwise than by float: 0 now right, 0 now wrong (p 1); by the reference: 0
   latency    median 1.030 ms, p95 1.057 ms, max 1.060 ms
   flash      8.8 KB of 1,024.0 KB (0.858 %); code 3.9 KB, weights 1000 B
   RAM        4.9 KB of 256.0 KB (1.91 %); arena 2.0 KB of 128.0 KB (1.56 %)
@@ -63,9 +63,9 @@ class Page(HTMLParser):
 
 
 def made(
-    tmp_path: Path, faults: Faults | None = None, kind: str = "classification", more: tuple[str, ...] = ()
+    tmp_path: Path, faults: Faults | None = None, kind: str = "classification", more: tuple[str, ...] = (), **how: Any
 ) -> tuple[FakeBuild, dict[str, Any]]:
-    build = fake_build(tmp_path, kind=kind)
+    build = fake_build(tmp_path, kind=kind, **how)
     with build.device(faults) as fake:
         hil.main(["--port", fake.path, *more])
     return build, json.loads((build.folder / "report.json").read_text())
@@ -98,6 +98,23 @@ def test_json_has_what_the_issue_names(tmp_path: Path) -> None:
     assert set(facts["size"]) == {"flash", "ram", "arena", "weights", "code", "model_code"}
     assert {"credits", "retries", "damaged", "refused", "stale", "sent_bytes", "received_bytes"} <= set(facts["link"])
     assert facts["clock"]["milliseconds"]["median"] == pytest.approx(1.0305)
+
+
+def test_a_16x8_model_scores_as_one_of_8_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for kind in ("classification", "anomaly"):
+        facts = []
+        for bits in (8, 16):
+            root = tmp_path / f"{kind}{bits}"
+            root.mkdir()
+            monkeypatch.chdir(root)
+            facts.append(made(root, kind=kind, wide=bits == 16)[1])
+        narrow, wide = facts
+        assert (wide["verdict"], wide["windows"]["equal"]) == ("pass", 60)
+        assert wide["metrics"] == narrow["metrics"] and wide["statistics"] == narrow["statistics"]
+        assert re.search(r" pruned +16x8 +device\n", capsys.readouterr().out)
+        assert ">16x8<" in (root / "build/demo/host-compiled/report.html").read_text()
 
 
 def test_text_is_golden(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -141,7 +158,7 @@ def test_the_page_shows_what_differs(tmp_path: Path) -> None:
     build, _ = made(tmp_path, Faults(wrong_output_at=3))
     text = (build.folder / "report.html").read_text()
     assert "Windows that differ" in text and 'class="verdict fail"' in text
-    assert "1 of 60 windows differ from the int8 reference" in text
+    assert "1 of 60 windows differ from the reference" in text
 
 
 def test_a_confusion_of_many_classes_is_not_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +189,7 @@ def test_junit_has_a_case_for_each_question(tmp_path: Path) -> None:
     build, facts = made(tmp_path)
     suite = ET.parse(build.folder / "report.xml").getroot()
     assert suite.attrib == {"name": "hil.demo.host-compiled", "tests": "7", "failures": "0", "errors": "0"}
-    assert suite[0].attrib["name"] == "windows equal the int8 reference"
+    assert suite[0].attrib["name"] == "windows equal the reference"
     assert len(suite.findall("testcase")) == 2 + len(facts["limits"])
 
 
@@ -180,7 +197,7 @@ def test_junit_fails_where_the_run_failed(tmp_path: Path) -> None:
     build, _ = made(tmp_path, Faults(die_at=20))
     suite = ET.parse(build.folder / "report.xml").getroot()
     failures = {case.attrib["name"]: case[0].attrib["message"] for case in suite if case.find("failure") is not None}
-    assert failures["windows equal the int8 reference"] == "40 unanswered"
+    assert failures["windows equal the reference"] == "40 unanswered"
     assert "the line is gone" in failures["the run went to its end"]
     assert len(suite.findall("testcase/skipped")) == 2
     assert suite.attrib["failures"] == "2"
@@ -221,7 +238,9 @@ def test_figures_in_words() -> None:
     assert words.kilobytes(1023) == "1023 B" and words.kilobytes(1024) == "1.0 KB"
     assert words.metric(0.90123, "accuracy") == "90.12 %" and words.metric(0.99987, "auc") == "0.9999"
     assert words.count(3000) == "3,000" and words.count(0.25) == "0.2500"
-    assert report.RUNGS == ("float", "pruned", "int8", "device")
+    scored = {"metrics": {"float": None, "pruned": {}, "int8": {"auc": 1.0}, "device": {"auc": 1.0}}, "activations": 16}
+    assert words.rungs(scored) == {"int8": "16x8", "device": "device"}
+    assert words.rungs({**scored, "activations": 8}) == {"int8": "int8", "device": "device"}
 
 
 def test_worst_windows_are_drawn_in_colours_of_the_page_whatever_their_shape() -> None:
@@ -242,4 +261,4 @@ def test_a_model_that_came_as_int8_is_not_compared_with_float(tmp_path: Path) ->
     facts = made(tmp_path)[1]
     assert "decided otherwise than by float" in dict(words.certainty(facts))["flipped"]
     facts["metrics"]["float"] = facts["metrics"]["pruned"] = None
-    assert dict(words.certainty(facts))["flipped"] == "0 windows are decided otherwise than by the int8 reference"
+    assert dict(words.certainty(facts))["flipped"] == "0 windows are decided otherwise than by the reference"

@@ -69,6 +69,7 @@ def test_says_which_line_is_not_python(tiny_project: Path) -> None:
         ("sparsity=0.5", "sparseness=0.5", "unexpected keyword argument 'sparseness'"),
         ("sparsity=0.5", "sparsity=5", "sparsity is 5, not a share below 1"),
         ('task="classification"', 'task="regression"', "task is regression, not classification or anomaly"),
+        ("seed=3", "seed=3, activations=12", "activations is 12, not 8 or 16 bits"),
         ('("slow", "fast")', '("slow",)', "labels are 1, two or more are needed"),
         ('"accuracy", minimum', '"auc", minimum', "the limit's metric is auc, classification has accuracy, macro_f1"),
     ],
