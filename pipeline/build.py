@@ -16,6 +16,7 @@ from typing import Any
 
 from pipeline import arduino, files
 from pipeline.board import IDF_TOOL, NOTHING, Board, Compiler, find_compiler, load_board
+from pipeline.cores import kernels_of
 from pipeline.features import features
 from pipeline.idf import build_project
 from pipeline.problem import EXIT_TOOL, Problem, raise_all, run
@@ -157,7 +158,7 @@ def compile_flags(firmware: Firmware) -> list[str]:
     board, compiler = firmware.board, firmware.compiler
     built_with = f"{firmware.library.build}, " if firmware.library else ""
     kernels = Path("firmware/kernels")
-    folders = [kernels / board.core, kernels, Path("firmware/core"), firmware.folder]
+    folders = [kernels / kernels_of(board.core), kernels, Path("firmware/core"), firmware.folder]
     return [
         *COMPILE_FLAGS,
         *board.build.flags,
@@ -180,7 +181,7 @@ def cpp_flags(library: Library | None) -> list[str]:
 def _faster_parts(firmware: Firmware) -> list[str]:
     """Flags that put a core's own parts of kernels, such as nn_dot.h, first: a quoted include would take the portable
     file, which lies beside the kernel, before any -I. Whole kernels (nn_..._s8.h) are found by the order of -I."""
-    folder = firmware.root / "firmware" / "kernels" / firmware.board.core
+    folder = firmware.root / "firmware" / "kernels" / kernels_of(firmware.board.core)
     parts = [path for path in sorted(folder.glob("nn*.h")) if not path.stem.endswith("_s8")]
     return [word for path in parts for word in ("-include", str(path.relative_to(firmware.root)))]
 

@@ -17,6 +17,7 @@ class Core:
     packing: str = ""
     sparse_conv: float = 0.0
     sparse_dense: float = 0.0
+    like: str = ""  # the core whose kernels it takes too
     one_lane: bool = False  # its convolutions take one window at a time, for want of registers
 
 
@@ -24,6 +25,8 @@ PORTABLE = Core("portable")
 # pairs: two products an instruction (SMLAD); pipeline/ops/pairs.py makes what firmware/kernels/nn_pairs.h reads.
 _KNOWN = (
     Core("cortex-m4", packing="pairs"),
+    Core("cortex-m7", packing="pairs", like="cortex-m4"),
+    Core("cortex-m33", packing="pairs", like="cortex-m4"),
     Core("cortex-m0plus", sparse_conv=1.5, sparse_dense=2.5),
     Core("rv32imc", sparse_conv=1.5, sparse_dense=2.5),
     Core("xtensa-lx6", sparse_conv=1.5, sparse_dense=2.5),
@@ -36,3 +39,8 @@ CORES = {core.name: core for core in _KNOWN}
 def core_of(name: str) -> Core:
     """The core of this name; one that has no kernels of its own is like any other."""
     return CORES.get(name, PORTABLE)
+
+
+def kernels_of(name: str) -> str:
+    """The folder of firmware/kernels with the core's own, which need not be there."""
+    return core_of(name).like or name

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pipeline import __version__, files, metrics
 from pipeline.board import Board, load_board
-from pipeline.cores import core_of
+from pipeline.cores import core_of, kernels_of
 from pipeline.ctext import c_prefix, render
 from pipeline.generate import compile_model, sources
 from pipeline.problem import Problem, raise_all, run
@@ -86,11 +86,12 @@ def _source(place: str, text: str) -> str:
 def _kernels(board: Board, generated: Mapping[str, str]) -> dict[str, str]:
     """The kernels that the model calls, the board's faster ones where there are such, and what they include."""
     kernels = files.project_root() / "firmware" / "kernels"
+    own = kernels / kernels_of(board.core)
     found: dict[str, str] = {}
     waiting = [generated[file] for file in GENERATED]
     while waiting:
         for name in INCLUDE.findall(waiting.pop()):
-            path = next((path for path in (kernels / board.core / name, kernels / name) if path.exists()), None)
+            path = next((path for path in (own / name, kernels / name) if path.exists()), None)
             if path and name not in found:
                 found[name] = path.read_text()
                 waiting.append(found[name])

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pipeline import arduino, files
 from pipeline.board import Board, load_board
+from pipeline.cores import kernels_of
 from pipeline.ctext import c_prefix, render
 from pipeline.features import features
 from pipeline.problem import Problem, raise_all, run
@@ -81,7 +82,7 @@ def _files(root: Path, folder: Path, board: Board, runtime: str) -> list[Path]:
     firmware = root / "firmware"
     homes = [firmware / "runtimes" / runtime, firmware / "ports" / board.port, firmware / "core"]
     kernels = firmware / "kernels"
-    search = [kernels / board.core, kernels, *homes, root / folder]
+    search = [kernels / kernels_of(board.core), kernels, *homes, root / folder]
     first = [path for home in homes for path in sorted(home.iterdir()) if path.suffix in SOURCES]
     return _closure([path for path in first if path.name != "main.c"], search)
 

@@ -208,7 +208,7 @@ def test_an_arena_that_is_too_large_is_refused_before_compiling(
     problem = refused("host")
     assert isinstance(problem, Problem)
     assert str(problem) == "model echo: needs 150000 bytes of arena, board host has 131072"
-    assert problem.hint.startswith("a smaller window, fewer or smaller layers, or another board: cortex-m4, ")
+    assert problem.hint.startswith("a smaller window, fewer or smaller layers, or another board: cortex-m33, ")
     assert "esp32" not in problem.hint  # it has as little
     assert not (folder / "objects").exists()
 

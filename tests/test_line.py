@@ -23,7 +23,18 @@ from pipeline.generate import compile_model
 from pipeline.importer import operators
 
 MODELS = ("rehab", "bearing")
-BOARDS = ("host", "cortex-m4", "esp32", "esp32c3", "esp32s3", "pico", "mega2560")
+BOARDS = (
+    "host",
+    "cortex-m4",
+    "cortex-m7",
+    "cortex-m33",
+    "cortex-m55",
+    "esp32",
+    "esp32c3",
+    "esp32s3",
+    "pico",
+    "mega2560",
+)
 IMAGES = {"esp32c3-labwired": 16, "esp32s3-labwired": 2, "pico-labwired": 4}  # board -> windows: labwired is slow
 TIMED = ("host", "mega2560", "uno")  # their clocks are time, the others' instructions
 RUNS = [*((name, board) for board in BOARDS for name in MODELS), ("bearing", "uno")]  # rehab does not fit the uno

@@ -1,4 +1,5 @@
-/* Arm MPS2+ (AN385, AN386, AN500), as QEMU has it: CMSDK UART 0 and CMSDK timer 0. */
+/* Arm MPS2+ and MPS3 as QEMU has them: CMSDK UART 0 and a timer. Addresses are those of AN385, AN386 and AN500 unless
+ * the board file says others. */
 #include "port.h"
 
 #include "../ring/ring.h"
@@ -6,21 +7,29 @@
 
 #define REGISTER(address) (*(volatile uint32_t *)(address))
 
-#define TIMER0_CONTROL REGISTER(0x40000000)
-#define TIMER0_VALUE REGISTER(0x40000004) /* counts down, once a cycle of the 25 MHz clock */
-#define TIMER0_RELOAD REGISTER(0x40000008)
-#define UART0_DATA REGISTER(0x40004000)
-#define UART0_STATE REGISTER(0x40004004)
-#define UART0_CONTROL REGISTER(0x40004008)
-#define UART0_INTERRUPT_CLEAR REGISTER(0x4000400C)
-#define UART0_BAUD_DIVIDER REGISTER(0x40004010)
-#define NVIC_ENABLE REGISTER(0xE000E100)
-#define NVIC_PENDING_CLEAR REGISTER(0xE000E280)
+#ifndef UART0
+#define UART0 0x40004000
+#define UART0_RECEIVE 0 /* its interrupt */
+#define TIMER0 0x40000000
+#endif
 
-enum { TIMER_ENABLE = 1 };
+#define UART0_DATA REGISTER(UART0)
+#define UART0_STATE REGISTER(UART0 + 0x4)
+#define UART0_CONTROL REGISTER(UART0 + 0x8)
+#define UART0_INTERRUPT_CLEAR REGISTER(UART0 + 0xC)
+#define UART0_BAUD_DIVIDER REGISTER(UART0 + 0x10)
+#define NVIC_ENABLE REGISTER(0xE000E100 + UART0_RECEIVE / 32 * 4)
+#define NVIC_PENDING_CLEAR REGISTER(0xE000E280 + UART0_RECEIVE / 32 * 4)
+
+#ifdef COUNTER /* the system counter of SSE-300: counts up */
+#define CLOCK REGISTER(COUNTER + 0x8)
+#else
+#define CLOCK (~REGISTER(TIMER0 + 0x4)) /* CMSDK timer 0: counts down */
+#endif
+
 enum { UART_TRANSMIT_FULL = 1, UART_RECEIVE_FULL = 2 };
 enum { UART_TRANSMIT_ENABLE = 1, UART_RECEIVE_ENABLE = 2, UART_RECEIVE_INTERRUPT = 8 };
-enum { UART_RECEIVE_INTERRUPT_FLAG = 2, NVIC_UART0_RECEIVE = 1 };
+enum { UART_RECEIVE_INTERRUPT_FLAG = 2, NVIC_UART0_RECEIVE = 1 << UART0_RECEIVE % 32 };
 enum { BAUD = 115200, LEAST_DIVIDER = 16, MOST_DIVIDER = 0xFFFFF, BITS_OF_A_BYTE = 10 };
 
 #ifdef BOARD_RECEIVE_INTERRUPT /* for a real board: in QEMU, instructions would no longer be counted exactly */
@@ -29,9 +38,20 @@ enum { CREDITS_BYTES = RING_BYTES, ENTRY_TICKS = 40 /* of an interrupt outside o
 enum { CREDITS_BYTES = 4 * RUN_FRAME_BYTES /* QEMU holds back what the UART cannot take: nothing is lost */ };
 #endif
 
+static void start_clock(void)
+{
+#ifdef COUNTER
+    REGISTER(COUNTER) = 1; /* enable */
+#else
+    REGISTER(TIMER0 + 0x8) = 0xFFFFFFFF; /* reload */
+    REGISTER(TIMER0 + 0x4) = 0xFFFFFFFF; /* value */
+    REGISTER(TIMER0) = 1;                /* enable */
+#endif
+}
+
 static uint32_t cycles(void)
 {
-    return ~TIMER0_VALUE;
+    return CLOCK;
 }
 
 static uint32_t divider(uint32_t baud)
@@ -46,9 +66,7 @@ void port_start(void)
     NVIC_ENABLE = NVIC_UART0_RECEIVE;
     UART0_BAUD_DIVIDER = divider(0);
     UART0_CONTROL = UART_TRANSMIT_ENABLE | UART_RECEIVE_ENABLE | UART_RECEIVE_INTERRUPT;
-    TIMER0_RELOAD = 0xFFFFFFFF;
-    TIMER0_VALUE = 0xFFFFFFFF;
-    TIMER0_CONTROL = TIMER_ENABLE;
+    start_clock();
 #ifdef BOARD_RECEIVE_INTERRUPT
     __asm__ volatile("cpsie i");
 #endif
