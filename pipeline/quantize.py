@@ -54,6 +54,8 @@ def convert(network: Any, *windows: NDArray[np.float32], activations: int = 8) -
         converter.representative_dataset = lambda: ([part[None] for part in each] for each in samples)
         converter.target_spec.supported_ops = [wide if activations == 16 else sets.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.int16 if activations == 16 else tf.int8
+        # CMSIS-NN, under TFLite Micro, has 16x8 dense layers with one scale only
+        converter._experimental_disable_per_channel_quantization_for_dense_layers = activations == 16
         try:
             return bytes(converter.convert())
         except RuntimeError as error:

@@ -34,31 +34,40 @@ OPERATORS = frozenset(_NAMES.split())
 # Those whose method does not spell its operator's name as the others do.
 METHODS = {"BATCH_MATMUL": "BatchMatMul", "CUMSUM": "CumSum", "PADV2": "PadV2",
            "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTM"}  # fmt: skip
-# Those with a registration for int8 alone: the code for floats and int16 is then not linked.
-INT8 = frozenset(("ADD", "AVERAGE_POOL_2D", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "MAX_POOL_2D",
-                  "SOFTMAX"))  # fmt: skip
+# Those with a registration for int8 alone, and one for int16: the code for other types is then not linked.
+FORMS = frozenset(("ADD", "AVERAGE_POOL_2D", "CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "MAX_POOL_2D",
+                   "SOFTMAX"))  # fmt: skip
 KERNEL_VERSION = 0  # none of this project's kernels
 
 
 def registrations(graph: Graph) -> list[dict[str, str]]:
     """Each operator of the model once, by name."""
     return [
-        registration(op, all(_is_int8(graph, node) for node in graph.nodes if node.op == op))
+        registration(op, _form({_dtype(graph, node) for node in graph.nodes if node.op == op}))
         for op in sorted({node.op for node in graph.nodes})
     ]
 
 
-def registration(op: str, int8: bool) -> dict[str, str]:
-    """An operator's method of MicroMutableOpResolver, none if it has none, and the argument for its int8 form."""
+def registration(op: str, form: str = "") -> dict[str, str]:
+    """An operator's method of MicroMutableOpResolver, none if it has none, and the argument for its INT8 or INT16
+    form."""
     words = (word if word == "2D" else word.capitalize() for word in op.split("_"))
     method = METHODS.get(op, "".join(words)) if op in OPERATORS else ""
-    return {"op": op, "method": method, "argument": f"tflite::Register_{op}_INT8()" if int8 and op in INT8 else ""}
+    return {"op": op, "method": method, "argument": f"tflite::Register_{op}_{form}()" if form and op in FORMS else ""}
 
 
-def _is_int8(graph: Graph, node: Node) -> bool:
-    """Whether activations and weights are int8; a bias is int32 in any case."""
-    bias = 2 if node.op in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED") else len(node.inputs)
-    return all(graph.tensors[i].dtype == "int8" for i in (*node.inputs[:bias], *node.outputs) if i >= 0)
+def _form(dtypes: set[str]) -> str:
+    """That of all an operator's nodes, if they have one."""
+    return dtypes.pop().upper() if len(dtypes) == 1 and dtypes < {"int8", "int16"} else ""
+
+
+def _dtype(graph: Graph, node: Node) -> str:
+    """The type of all its activations, with weights of int8; a bias is of its own type in any case."""
+    weighted = node.op in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+    values = (node.inputs[0], *node.outputs) if weighted else (*node.inputs, *node.outputs)
+    dtypes = {graph.tensors[i].dtype for i in values if i >= 0}
+    fits = not weighted or graph.input(node, 1).dtype == "int8"
+    return dtypes.pop() if fits and len(dtypes) == 1 else ""
 
 
 def sources(graph: Graph, content: bytes, model: str, arena: Arena) -> dict[str, str]:

@@ -42,12 +42,27 @@ def test_an_operator_with_other_than_int8_keeps_its_general_form() -> None:
     assert made[2] == "FullyConnected(tflite::Register_FULLY_CONNECTED_INT8())"
 
 
+def test_a_16x8_models_operators_are_in_their_int16_form() -> None:
+    graph = flatbuffer.read(gesture())
+    wide = {i for node in graph.nodes for i in (node.inputs[0], *node.outputs)} | {
+        i for node in graph.nodes if node.op == "ADD" for i in node.inputs
+    }
+    for tensor in wide:
+        graph = with_dtype(graph, tensor, "int16")
+    assert calls(graph) == [
+        "Add(tflite::Register_ADD_INT16())", "Conv2D(tflite::Register_CONV_2D_INT16())",
+        "FullyConnected(tflite::Register_FULLY_CONNECTED_INT16())", "Mean()",
+        "Softmax(tflite::Register_SOFTMAX_INT16())",
+    ]  # fmt: skip
+    assert calls(with_dtype(graph, graph.nodes[0].inputs[1], "int16"))[1] == "Conv2D()"
+
+
 def test_operators_are_spelled_as_tflite_micro_spells_them() -> None:
     spelled = {
         "DEPTHWISE_CONV_2D": "DepthwiseConv2D", "L2_POOL_2D": "L2Pool2D", "BATCH_MATMUL": "BatchMatMul", "NO_SUCH": "",
         "RELU6": "Relu6", "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTM",
     }  # fmt: skip
-    assert {op: tflm.registration(op, False)["method"] for op in spelled} == spelled
+    assert {op: tflm.registration(op)["method"] for op in spelled} == spelled
 
 
 @pytest.fixture

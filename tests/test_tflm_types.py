@@ -74,7 +74,11 @@ def test_the_built_in_models_fit_tflite_micro(
 
 @pytest.mark.parametrize("core", COMPILERS)
 def test_every_operator_that_the_generator_names_is_a_method_of_the_resolver(core: str, tmp_path: Path) -> None:
-    all_of_them = [tflm.registration(op, int8) for op in sorted(tflm.OPERATORS) for int8 in {False, op in tflm.INT8}]
+    all_of_them = [
+        tflm.registration(op, form)
+        for op in sorted(tflm.OPERATORS)
+        for form in (("", "INT8", "INT16") if op in tflm.FORMS else ("",))
+    ]
     view = {"model": "all", "version": "0", "model_id": "00", "registrations": all_of_them}
     (tmp_path / "resolver.h").write_text(render("resolver.h.j2", view))
     (tmp_path / "all.cc").write_text('#include "resolver.h"\nmodel_resolver_t resolver;\n'
@@ -83,7 +87,7 @@ def test_every_operator_that_the_generator_names_is_a_method_of_the_resolver(cor
 
 
 def test_an_operator_that_tflite_micro_lacks_is_a_plain_sentence_from_the_compiler(tmp_path: Path) -> None:
-    view = {"model": "m", "version": "0", "model_id": "00", "registrations": [tflm.registration("RFFT2D", False)]}
+    view = {"model": "m", "version": "0", "model_id": "00", "registrations": [tflm.registration("RFFT2D")]}
     (tmp_path / "resolver.h").write_text(render("resolver.h.j2", view))
     argv = ["g++", "-std=c++17", *include_flags(), "-fsyntax-only", str(tmp_path / "resolver.h")]
     assert "TFLite Micro has no RFFT2D" in subprocess.run(argv, capture_output=True, text=True).stderr
