@@ -43,6 +43,13 @@ def _camel(name: str) -> str:
 
 def read(content: bytes, where: Path | str = "model.tflite") -> Graph:
     """The Graph of a flatbuffer; a Problem when it is no TFLite model, has several subgraphs or dynamic shapes."""
+    graph, problems = scan(content, where)
+    raise_all(problems)
+    return graph
+
+
+def scan(content: bytes, where: Path | str) -> tuple[Graph, list[Problem]]:
+    """The Graph of a flatbuffer's first subgraph, and what of the file no Graph can say."""
     if len(content) < 8 or content[4:8] != IDENTIFIER:
         raise Problem(where, "is not a TFLite model (no TFL3 at byte 4)", "convert it with python -m pipeline.quantize")
     try:
@@ -52,18 +59,13 @@ def read(content: bytes, where: Path | str = "model.tflite") -> Graph:
         raise Problem(where, what, "copy or convert it again") from error
 
 
-def _read_model(model: Any, content: bytes, where: Path | str) -> Graph:
-    if model.SubgraphsLength() != 1:
-        what = f"has {model.SubgraphsLength()} subgraphs"
-        hint = "control flow and resource variables are not supported: remove If, While and stateful=True"
-        raise Problem(where, what, hint)
+def _read_model(model: Any, content: bytes, where: Path | str) -> tuple[Graph, list[Problem]]:
     subgraph = model.Subgraphs(0)
     tensors = tuple(_read_tensor(model, subgraph.Tensors(i)) for i in range(subgraph.TensorsLength()))
     nodes = tuple(_read_node(model, subgraph.Operators(i), i) for i in range(subgraph.OperatorsLength()))
     graph = Graph(tensors, nodes, _ints(subgraph.InputsAsNumpy()), _ints(subgraph.OutputsAsNumpy()), model_id(content))
     _check_indices(graph)
-    _check_static(subgraph, tensors, where)
-    return graph
+    return graph, [*_several(model, graph, where), *_dynamic(subgraph, graph, where)]
 
 
 def _check_indices(graph: Graph) -> None:
@@ -76,22 +78,40 @@ def _check_indices(graph: Graph) -> None:
         if tensor in made:
             raise IndexError(f"tensor {tensor} is made twice")
         made.add(tensor)
+    later = {i for node in graph.nodes for i in node.outputs}
+    for node in graph.nodes:
+        if later.intersection(node.inputs):
+            raise IndexError(f"{graph.label(node)} reads a tensor that is not made yet")
+        later.difference_update(node.outputs)
     if not all(0 <= i < len(graph.tensors) for i in graph.inputs + graph.outputs):
         raise IndexError("the model's inputs or outputs name a tensor that is not there")
 
 
-def _check_static(subgraph: Any, tensors: tuple[Tensor, ...], where: Path | str) -> None:
-    """Every shape is known; a free batch is read as the batch of 1 that TFLite Micro runs."""
-    signatures = [_ints(subgraph.Tensors(i).ShapeSignatureAsNumpy()) for i in range(len(tensors))]
-    raise_all(
-        [
-            Problem(
-                where, f"tensor {tensor.name} has a dynamic shape {list(shape)}", "fix the batch at 1 when converting"
-            )
-            for tensor, shape in zip(tensors, signatures, strict=True)
-            if min(shape[1:], default=0) < 0 or (min(shape[:1], default=0) < 0 and tensor.shape[0] != 1)
-        ]
-    )
+CALLERS = ("CALL_ONCE", "IF", "WHILE")
+
+
+def _several(model: Any, graph: Graph, where: Path | str) -> list[Problem]:
+    """More than one subgraph, and the operators that call the others."""
+    if model.SubgraphsLength() == 1:
+        return []
+    callers = ", ".join(graph.label(node) for node in graph.nodes if node.op in CALLERS)
+    what = f"has {model.SubgraphsLength()} subgraphs" + f", called by {callers}" * bool(callers)
+    return [Problem(where, what, "convert one function, without tf.cond, tf.while_loop and variables; unroll loops")]
+
+
+def _dynamic(subgraph: Any, graph: Graph, where: Path | str) -> list[Problem]:
+    """Shapes that are not known, by who makes them; a free batch is read as the batch of 1 that TFLite Micro runs."""
+    makers = {i: f"input {graph.tensors[i].name}" for i in graph.inputs}
+    makers |= {i: graph.label(node) for node in graph.nodes for i in node.outputs}
+    found = []
+    for i, maker in sorted(makers.items()):
+        shape = _ints(subgraph.Tensors(i).ShapeSignatureAsNumpy())
+        if min(shape[1:], default=0) < 0 or (min(shape[:1], default=0) < 0 and graph.tensors[i].shape[0] != 1):
+            found.append(f"{maker} {list(shape)}")
+    if not found:
+        return []
+    hint = "give every Input of the network a fixed shape, such as Input((128, 6)), and convert it with a batch of 1"
+    return [Problem(where, f"has dynamic shapes: {', '.join(found)}", hint)]
 
 
 def _ints(array: Any) -> tuple[int, ...]:

@@ -22,7 +22,7 @@ from pipeline.ops.base import Field
 from pipeline.order import ordered
 from pipeline.passes import simplified
 from pipeline.plan import Plan, Step, plan_json
-from pipeline.problem import Problem, did_you_mean, run
+from pipeline.problem import Problem, did_you_mean, raise_all, run
 from pipeline.streaming import streamed
 from pipeline.stripes import fitted
 
@@ -177,11 +177,12 @@ def write(folder: Path, plan: Plan, content: bytes, head: Mapping[str, Any]) -> 
 
 def generate(folder: Path, path: Path, head: Mapping[str, Any]) -> str:
     """The compiled runtime's files of a .tflite into `folder`; returns what they come to, in words."""
-    content, board = path.read_bytes(), board_facts(head["board"])
-    core, most = board.get("core", ""), int(board.get("arena_bytes", "0").replace("_", "")) or None
+    content, board = path.read_bytes(), head["board"]
+    core, most = board_facts(board).get("core", ""), _room(board, "arena_bytes")
     target = core_of(core)
     target = replace(target, sparse_conv=0.0, sparse_dense=0.0) if head.get("dense") else target
     made = compile_model(content, path, target, head.get("hop"), most)
+    raise_all(too_large(made, head["model"], board))
     facts = {"core": core, "arena_most": most, "kernel_version": KERNEL_VERSION}
     write(folder, made, content, {**head, **facts})
     return (f"{len(made.steps)} calls, arena {made.layout.arena_bytes} bytes (at least {made.layout.arena_bound}),"
@@ -190,16 +191,56 @@ def generate(folder: Path, path: Path, head: Mapping[str, Any]) -> str:
 
 def check_board_name(board: str) -> None:
     """Refuse a board that has no file in boards/: what is in it is not this stage's business."""
-    known = [path.stem for path in (files.project_root() / "boards").glob("*.toml") if path.stem != "local"]
-    if board not in known:
-        raise Problem("boards", f"there is no board {board}", did_you_mean(board, known))
+    if board not in board_names():
+        raise Problem("boards", f"there is no board {board}", did_you_mean(board, board_names()))
+
+
+def board_names() -> list[str]:
+    """The files of boards/."""
+    return sorted(path.stem for path in (files.project_root() / "boards").glob("*.toml") if path.stem != "local")
 
 
 def board_facts(board: str) -> dict[str, str]:
-    """All that the compiler asks of a board's file, or of that of the board it is like: its core and largest arena."""
+    """All that the compiler asks of a board's file, or of that of the board it is like: its core and its memory."""
     text = (files.project_root() / "boards" / f"{board}.toml").read_text(encoding="utf-8")
-    named = dict(re.findall(r'^(core|arena_bytes|like) *= *"?([^"\s]*)"?', text, re.MULTILINE))
+    named = dict(re.findall(r'^(core|arena_bytes|flash_bytes|like) *= *"?([^"\s]*)"?', text, re.MULTILINE))
     return (board_facts(named["like"]) if "like" in named else {}) | named
+
+
+def _room(board: str, key: str) -> int | None:
+    """Bytes that a board's file says there are, or None."""
+    return int(board_facts(board).get(key, "0").replace("_", "")) or None
+
+
+def too_large(plan: Plan, model: str, board: str) -> list[Problem]:
+    """What the arena and the weights take more than the board has, and the operators that most of it is for."""
+    needs = (("arena", plan.layout.arena_bytes, _fullest(plan)), ("flash", plan.weights_bytes, _heaviest(plan)))
+    found = []
+    for what, needed, step in needs:
+        key, label = f"{what}_bytes", _label(plan, step)
+        if needed > (there := _room(board, key) or needed):
+            roomy = [other for other in board_names() if (_room(other, key) or 0) >= needed]
+            hint = "a smaller window, fewer or smaller layers" + f", or another board: {', '.join(roomy)}" * bool(roomy)
+            problem = f"needs {needed} bytes of {what}, board {board} has {there}; most of it is for {label}"
+            found.append(Problem(f"model {model}", problem, hint))
+    return found
+
+
+def _fullest(plan: Plan) -> Step:
+    """The first step in which the arena is full to its end."""
+    tensors, layout = plan.graph.tensors, plan.layout
+    ends = [(place.offset + tensors[i].bytes, -layout.lives[i][0], i)
+            for i, place in layout.places.items() if place.kind == "arena"]  # fmt: skip
+    return plan.steps[layout.lives[max(ends)[2]][0]] if ends else plan.steps[0]
+
+
+def _heaviest(plan: Plan) -> Step:
+    return max(plan.steps, key=lambda step: step.weights_bytes)
+
+
+def _label(plan: Plan, step: Step) -> str:
+    """The operator of the file that a step is of."""
+    return next((plan.graph.label(node) for node in plan.graph.nodes if step.output in node.outputs), step.op)
 
 
 def _check_streams(runtime: str) -> None:

@@ -11,15 +11,16 @@ from numpy.typing import NDArray
 
 from pipeline import edges
 from pipeline.evaluate import evaluate
-from pipeline.flatbuffer import read
+from pipeline.flatbuffer import scan
 from pipeline.graph import Graph, Node, Tensor
 from pipeline.islands import in_integers
+from pipeline.left_out import Reason, reason
 from pipeline.ops.base import Op, known_ops, parts
 from pipeline.ops.sizes import SHORT, short_sizes
 from pipeline.passes import outputs_apart, shapes_known, without_dead
 from pipeline.problem import Problem, raise_all
 
-LARGEST = 32 << 20  # values of a tensor: more than the memory of any board
+LARGEST = 8 << 20  # values of a tensor: more than the memory of any board
 
 
 def import_model(content: bytes, where: Path | str) -> Graph:
@@ -28,11 +29,12 @@ def import_model(content: bytes, where: Path | str) -> Graph:
     A model with anything else is refused with all that is wrong with it.
     """
     try:
-        graph = without_dead(outputs_apart(shapes_known(in_integers(peel_edges(read(content, where))))))
+        whole, found = scan(content, where)
+        graph = without_dead(outputs_apart(shapes_known(in_integers(peel_edges(whole)))))
     except DAMAGE as error:
         raise _damaged(where, error) from error
     checks = (edges.problems, _too_large, _unknown_ops, _floats)
-    found = [problem for check in checks for problem in check(graph, where)]
+    found += [problem for check in checks for problem in check(graph, where)]
     if found:
         known = [node for node in graph.nodes if node.op in known_ops() and not _is_float(graph, node)]
         raise_all([*found, *_made(replace(graph, nodes=tuple(known)), where)[1]])
@@ -129,7 +131,11 @@ def peel_edges(graph: Graph) -> Graph:
 
 def _too_large(graph: Graph, where: Path | str) -> list[Problem]:
     """Tensors that no board could hold, all in one Problem."""
-    large = [f"{t.name} {list(t.shape)}" for t in graph.tensors if min(t.shape, default=1) < 0 or t.count > LARGEST]
+    makers = {i: graph.label(node) for node in graph.nodes for i in node.outputs}
+    large = [
+        f"{makers.get(i, t.name)} {list(t.shape)}"
+        for i, t in enumerate(graph.tensors) if min(t.shape, default=1) < 0 or t.count > LARGEST
+    ]  # fmt: skip
     if not large:
         return []
     what = f"is too large: {LARGEST >> 20} MB and more take {', '.join(large)}"
@@ -151,10 +157,13 @@ def _floats(graph: Graph, where: Path | str) -> list[Problem]:
 
 
 def _unknown_ops(graph: Graph, where: Path | str) -> list[Problem]:
-    """All operators without a kernel in one Problem, by number and name."""
-    unknown = [graph.label(node) for node in graph.nodes if node.op not in known_ops()]
-    if not unknown:
-        return []
-    count = "1 operator has" if len(unknown) == 1 else f"{len(unknown)} operators have"
-    return [Problem(where, f"{count} no compiled kernel: {', '.join(unknown)}",
-                    f"change the layers; kernels there are: {', '.join(known_ops())}")]  # fmt: skip
+    """All operators without a kernel, by number and name: one Problem for each reason."""
+    reasons: dict[Reason, list[str]] = {}
+    for node in graph.nodes:
+        if node.op not in known_ops():
+            reasons.setdefault(reason(node.op), []).append(graph.label(node))
+    found = []
+    for each, unknown in reasons.items():
+        count = "1 operator has" if len(unknown) == 1 else f"{len(unknown)} operators have"
+        found.append(Problem(where, f"{count} no compiled kernel: {', '.join(unknown)} ({each.why})", each.advice))
+    return found

@@ -18,9 +18,8 @@ from pipeline import __version__, files, metrics
 from pipeline.board import Board, load_board
 from pipeline.cores import core_of, kernels_of
 from pipeline.ctext import c_prefix, render
-from pipeline.generate import compile_model, sources
+from pipeline.generate import compile_model, sources, too_large
 from pipeline.problem import Problem, raise_all, run
-from pipeline.size import arena_does_not_fit
 from pipeline.sketch import INCLUDE
 
 GENERATED = ("model.h", "model.c", "weights.h", "weights.c")
@@ -40,7 +39,7 @@ def package(name: str, board: Board) -> Path:
     quantize = files.read_json(folder / "quantize.json", made_by)
     check_plain(name, quantize)
     made = compile_model(content, folder / "model.tflite", core_of(board.core), most=board.arena_bytes)
-    raise_all(arena_does_not_fit(name, board, {"arena_bytes": made.layout.arena_bytes}))
+    raise_all(too_large(made, name, board.name))
     word = c_prefix(name)
     reference = files.read_arrays(folder / "reference.npz", made_by)
     windows = files.read_arrays(folder / "windows.npz", f"python -m pipeline.windows {name}")

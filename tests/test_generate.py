@@ -16,7 +16,7 @@ import pytest
 from pipeline import flatbuffer, generate
 from pipeline.generate import c_prefix, compile_model, main, sources
 from pipeline.graph import Graph, Node, Quant, Tensor
-from pipeline.problem import Problem
+from pipeline.problem import Problem, Problems
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = ROOT / "tests" / "golden"
@@ -215,3 +215,19 @@ def test_compiles_without_tensorflow(trained: Callable[[str], Path]) -> None:
         "sys.exit(any(name.split('.')[0] in ('tensorflow', 'tf_keras', 'serial') for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT).returncode == 0
+
+
+def test_a_model_that_is_too_large_for_the_board_is_refused_before_anything_is_written(project: Path) -> None:
+    (project / "build" / "gesture" / "model.tflite").write_bytes(gesture())
+    (project / "boards" / "esp32.toml").write_text("arena_bytes = 67\nflash_bytes = 1_00\n")
+    (project / "boards" / "roomy.toml").write_text("arena_bytes = 1_000\nflash_bytes = 50\n")
+    with pytest.raises(Problems) as caught:
+        main(["gesture", "--board", "esp32"])
+    weights = compile_model(gesture(), "m").weights_bytes
+    assert caught.value.lines() == [
+        "error: model gesture: needs 68 bytes of arena, board esp32 has 67; most of it is for #0 CONV_2D",
+        "  hint: a smaller window, fewer or smaller layers, or another board: roomy",
+        f"error: model gesture: needs {weights} bytes of flash, board esp32 has 100; most of it is for #0 CONV_2D",
+        "  hint: a smaller window, fewer or smaller layers",
+    ]
+    assert not (project / "build" / "gesture" / "esp32-compiled").exists()

@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.graph import Graph, Node, Tensor
 from pipeline.ops import cases
-from pipeline.ops.base import Int8s, Part, need_alike, need_constant, op
+from pipeline.ops.base import Int8s, Part, need_alike, need_constant, need_shape, op
 from pipeline.ops.keep import Keep
 from pipeline.ops.moves import constant_ints, fill, move, strides
 
@@ -37,6 +37,7 @@ class Pad:
         paddings = tuple(zip(flat[::2], flat[1::2], strict=True))
         if node.options.get("keep"):
             return Keep.from_pad(node, graph, paddings)
+        need_shape(node, graph, (size + sum(pair) for size, pair in zip(x.shape, paddings, strict=True)))
         value = y.zero_point if y.quant else 0
         if node.op == "PADV2":
             filler = need_constant(node, graph, 2, "values")

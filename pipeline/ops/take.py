@@ -12,7 +12,7 @@ import numpy as np
 from pipeline.fixedpoint import round_half_away
 from pipeline.graph import Graph, Node, Tensor
 from pipeline.ops import cases
-from pipeline.ops.base import Call, Int8s, need_alike, op
+from pipeline.ops.base import Call, Int8s, need_alike, need_shape, op
 from pipeline.ops.moves import constant_ints, take
 from pipeline.problem import Problem
 
@@ -126,5 +126,6 @@ def _mirror(node: Node, graph: Graph, x: Tensor, y: Tensor) -> Picked:
     flat = constant_ints(node, graph, 1, "paddings")
     places = np.arange(x.count).reshape(x.shape)
     borders = list(zip(flat[::2], flat[1::2], strict=True))
+    need_shape(node, graph, (size + sum(pair) for size, pair in zip(x.shape, borders, strict=True)))
     mirrored = np.pad(places, borders, mode="symmetric" if node.options["mode"] else "reflect")
     return 1, 1, [int(place) for place in mirrored.reshape(-1)]

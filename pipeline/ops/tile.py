@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.graph import Graph, Node
 from pipeline.ops import cases
-from pipeline.ops.base import Call, Int8s, need_alike, op
+from pipeline.ops.base import Call, Int8s, need_alike, need_shape, op
 from pipeline.ops.moves import constant_ints, move, strides
 
 Shape = tuple[int, ...]
@@ -31,8 +31,9 @@ class _Repeat:
         node: Node, graph: Graph, repeats: Sequence[int], seen: Sequence[int]
     ) -> tuple[Shape, Shape, Shape, Call]:
         """The fields: each axis of the output is `repeats` times one of `seen`."""
-        y = graph.output(node)
-        steps, wide = strides(seen), strides([count * size for count, size in zip(repeats, seen, strict=True)])
+        y, whole = graph.output(node), [count * size for count, size in zip(repeats, seen, strict=True)]
+        need_shape(node, graph, whole)
+        steps, wide = strides(seen), strides(whole)
         shape, source, target = [], [], []
         for count, size, step, to in zip(repeats, seen, steps, wide, strict=True):
             shape += [count, size]

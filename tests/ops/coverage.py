@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from pipeline.left_out import LEFT_OUT
 from pipeline.ops.base import known_ops
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,20 +44,6 @@ TFLM = frozenset(
     TRANSPOSE_CONV UNIDIRECTIONAL_SEQUENCE_LSTM UNPACK VAR_HANDLE WHILE ZEROS_LIKE
     """.split()  # noqa: SIM905
 )
-
-FLOAT_ONLY = "TFLite Micro computes it in float only"
-VARIABLE = "resource variables: state is an operator's own here (SVDF, UNIDIRECTIONAL_SEQUENCE_LSTM)"
-CONTROL = "control flow: a graph here is one straight line"
-LEFT_OUT = {
-    **dict.fromkeys(("CEIL", "COS", "FLOOR", "FLOOR_DIV", "FLOOR_MOD", "L2_POOL_2D", "LOG", "NEG", "ROUND", "SIN",
-                     "SQRT", "SQUARE"), FLOAT_ONLY),
-    **dict.fromkeys(("ASSIGN_VARIABLE", "CALL_ONCE", "READ_VARIABLE", "VAR_HANDLE"), VARIABLE),
-    **dict.fromkeys(("IF", "WHILE"), CONTROL),
-    "ADD_N": "no converter makes it of int8: TensorFlow's AddN becomes ADDs",
-    "BROADCAST_ARGS": "arithmetic on shapes, which are all known when the model is compiled",
-    "EMBEDDING_LOOKUP": "tokens: no sensor model has it",
-    "REDUCE_ALL": "conditions on conditions: no Keras layer becomes it",
-}  # fmt: skip
 
 Cells = dict[str, dict[str, str]]  # operator -> column -> what stands there
 
@@ -132,7 +119,7 @@ def render(cells: Mapping[str, Mapping[str, str]]) -> str:
         "",
         "## What TFLite Micro has and this compiler has not",
         "",
-        *(f"- {op}: {LEFT_OUT[op]}" for op in left_out),
+        *(f"- {op}: {LEFT_OUT[op].why}" for op in left_out),
     ]
     return "\n".join(lines) + "\n"
 
