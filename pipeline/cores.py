@@ -7,16 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Core:
-    """A board file's `core`. `packing` is the layout: none is that of the portable kernels.
-
-    Sparse kernels take so many times the instructions of dense ones for each weight that is not zero, in convolutions
-    and in dense layers; 0: the core has no use for them.
-    """
+    """A board file's `core`. `packing`: a layout besides that of the portable kernels; costs.py says which pays."""
 
     name: str
     packing: str = ""
-    sparse_conv: float = 0.0
-    sparse_dense: float = 0.0
+    sparse: bool = False  # there are kernels that skip weights of zero
     like: str = ""  # the core whose kernels it takes too
     one_lane: bool = False  # its convolutions take one window at a time, for want of registers
 
@@ -27,11 +22,11 @@ _KNOWN = (
     Core("cortex-m4", packing="pairs"),
     Core("cortex-m7", packing="pairs", like="cortex-m4"),
     Core("cortex-m33", packing="pairs", like="cortex-m4"),
-    Core("cortex-m0plus", sparse_conv=1.5, sparse_dense=2.5),
-    Core("rv32imc", sparse_conv=1.5, sparse_dense=2.5),
-    Core("xtensa-lx6", sparse_conv=1.5, sparse_dense=2.5),
-    Core("xtensa-lx7", sparse_conv=1.5, sparse_dense=2.5),
-    Core("avr", sparse_conv=3.5, sparse_dense=2.5, one_lane=True),
+    Core("cortex-m0plus", sparse=True),
+    Core("rv32imc", sparse=True),
+    Core("xtensa-lx6", sparse=True),
+    Core("xtensa-lx7", sparse=True),
+    Core("avr", sparse=True, one_lane=True),
 )
 CORES = {core.name: core for core in _KNOWN}
 

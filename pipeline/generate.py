@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline import __version__, edges, files, tflm
 from pipeline.cores import PORTABLE, Core, core_of
+from pipeline.costs import unit
 from pipeline.ctext import array_key, c_prefix, edge, flatbuffer_array, origin, render, rows, write_changed
 from pipeline.flatbuffer import read
 from pipeline.graph import Tensor
@@ -180,13 +181,14 @@ def generate(folder: Path, path: Path, head: Mapping[str, Any]) -> str:
     content, board = path.read_bytes(), head["board"]
     core, most = board_facts(board).get("core", ""), _room(board, "arena_bytes")
     target = core_of(core)
-    target = replace(target, sparse_conv=0.0, sparse_dense=0.0) if head.get("dense") else target
+    target = replace(target, sparse=False) if head.get("dense") else target
     made = compile_model(content, path, target, head.get("hop"), most)
     raise_all(too_large(made, head["model"], board))
     facts = {"core": core, "arena_most": most, "kernel_version": KERNEL_VERSION}
     write(folder, made, content, {**head, **facts})
+    price = f", about {made.predicted:,.0f} {unit(target.name)}" if made.predicted else ""
     return (f"{len(made.steps)} calls, arena {made.layout.arena_bytes} bytes (at least {made.layout.arena_bound}),"
-            f" weights {made.weights_bytes} bytes{made.note}")  # fmt: skip
+            f" weights {made.weights_bytes} bytes{price}{made.note}")  # fmt: skip
 
 
 def check_board_name(board: str) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from pipeline.buffers import Layout, Use, lay_out
 from pipeline.cores import PORTABLE, Core
+from pipeline.costs import predicted, unit
 from pipeline.ctext import array_key, edge_json
 from pipeline.graph import Graph, Node, Tensor
 from pipeline.ops.base import Call, Op, Part, activations, load, parts
@@ -30,6 +31,7 @@ class Step:
     output: int
     in_place: tuple[int, ...]
     macs: int
+    predicted: float | None = None  # what it will take on the core: see costs.py
 
     @property
     def weights_bytes(self) -> int:
@@ -56,6 +58,7 @@ class Plan:
     steps: tuple[Step, ...]
     layout: Layout
     views: Views
+    core: Core = PORTABLE
     note: str = ""  # what else there is to say of it
 
     @property
@@ -74,6 +77,11 @@ class Plan:
         arrays = [value for step in self.steps for value in step.call.fields.values() if isinstance(value, np.ndarray)]
         return sum(value.nbytes for value in {array_key(value): value for value in arrays}.values())
 
+    @property
+    def predicted(self) -> float | None:
+        """What an inference will take, in the unit of the core's table; None where nothing was measured."""
+        return sum(step.predicted or 0.0 for step in self.steps) if unit(self.core.name) else None
+
 
 def plan(graph: Graph, ops: Sequence[Op], core: Core = PORTABLE) -> Plan:
     """Order, kernels, buffers and offsets for a graph whose operators are `ops`, node by node, on a core."""
@@ -83,9 +91,15 @@ def plan(graph: Graph, ops: Sequence[Op], core: Core = PORTABLE) -> Plan:
 
 def _planned(graph: Graph, ops: Sequence[Op], core: Core, joins: bool) -> Plan:
     views = find_views(graph, ops, joins)
-    steps = _steps(graph, ops, views, core)
+    steps = tuple(_priced(graph, step, core) for step in _steps(graph, ops, views, core))
     uses = [Use(step.inputs, step.output, step.in_place, step.call.scratch, step.state_bytes) for step in steps]
-    return Plan(graph, steps, lay_out(graph, uses, views), views)
+    return Plan(graph, steps, lay_out(graph, uses, views), views, core)
+
+
+def _priced(graph: Graph, step: Step, core: Core) -> Step:
+    """The step with what it will take on the core."""
+    moved = sum(graph.tensors[i].bytes for i in step.inputs), graph.tensors[step.output].bytes
+    return replace(step, predicted=predicted(core.name, step.call, moved))
 
 
 def _parts(graph: Graph, place: int, op: Op, views: Views, core: Core) -> tuple[Part, ...]:
@@ -181,6 +195,7 @@ def plan_json(plan: Plan, **head: Any) -> dict[str, Any]:
         "arena_bound": plan.layout.arena_bound,
         "weights_bytes": plan.weights_bytes,
         "macs": sum(step.macs for step in plan.steps),
+        "predicted": plan.predicted and {"total": round(plan.predicted), "unit": unit(plan.core.name)},
         "input": edge_json(*plan.graph.edge("input")),
         "output": edge_json(*plan.graph.edge("output")),
         "operators": [
@@ -188,7 +203,8 @@ def plan_json(plan: Plan, **head: Any) -> dict[str, Any]:
              "weights_bytes": s.weights_bytes, "zeros": s.zeros, "output_shape": list(tensors[s.output].shape),
              "inputs": list(s.inputs), "makers": [_makers(plan, tensor, s.index) for tensor in s.inputs],
              "output": s.output,
-             "scratch_bytes": s.call.scratch, "state_bytes": s.state_bytes}
+             "scratch_bytes": s.call.scratch, "state_bytes": s.state_bytes,
+             "predicted": s.predicted and round(s.predicted)}
             for s in plan.steps
         ],
         "tensors": [

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from pipeline.cores import Core
-from pipeline.ops import sparse
+from pipeline.costs import cheapest, predicted
+from pipeline.ops.base import Call
+from pipeline.ops.conv_2d import Conv2D
+from pipeline.ops.fully_connected import FullyConnected
+from pipeline.ops.weighted import Weighted
+from pipeline.ops.window import Window
 
 CONVOLUTIONS = ("Conv1D", "Conv2D")
 DENSE = ("Dense",)
@@ -16,30 +23,57 @@ DENSE = ("Dense",)
 def savings(network: Any, core: Core) -> list[dict[str, Any]]:
     """One row for each layer of a Keras network that has a sparse kernel.
 
-    Its format on the core, bytes of weights dense and as stored, and instructions of its inner loops over those of the
-    dense ones.
+    Its format on the core, bytes of weights dense and as stored, and what it is predicted to take over what it takes
+    dense.
     """
-    return [
-        _row(layer.name, layer.get_weights()[0], core.sparse_dense if _kind(layer) in DENSE else core.sparse_conv)
-        for layer in network.layers
-        if _kind(layer) in (*CONVOLUTIONS, *DENSE)
-    ]
+    return [_row(layer, core) for layer in network.layers if _kind(layer) in (*CONVOLUTIONS, *DENSE)]
 
 
 def _kind(layer: Any) -> str:
     return type(layer).__name__
 
 
-def _row(name: str, kernel: np.ndarray[Any, Any], cost: float) -> dict[str, Any]:
-    """`kernel`: [..., outputs]; what is zero in it stays so in int8."""
-    weights = np.moveaxis(kernel != 0, -1, 0).reshape(kernel.shape[-1], -1).astype(np.int8)
-    made = sparse.chosen(weights, cost)
-    entries = 0 if made is None else (len(made) - len(weights)) // 3 * 2
+def _row(layer: Any, core: Core) -> dict[str, Any]:
+    op, kernel = _operator(layer), layer.get_weights()[0]
+    dense, stored = (cheapest(each.name, op.ways(each)) or op.call() for each in (replace(core, sparse=False), core))
+    sparse = "sparse" in stored.kernel
+    costs = [predicted(core.name, call) for call in (stored, dense)]
     return {
-        "layer": name,
-        "zeros": float(np.mean(weights == 0)),
-        "format": "dense" if made is None else "sparse",
-        "dense_bytes": int(weights.size),
-        "bytes": int(weights.size if made is None else len(made)),
-        "instructions": 1.0 if made is None else entries * cost / weights.size,
+        "layer": layer.name,
+        "zeros": float(np.mean(kernel == 0)),
+        "format": "sparse" if sparse else "dense",
+        "dense_bytes": int(kernel.size),
+        "bytes": _bytes(stored) if sparse else int(kernel.size),
+        "instructions": costs[0] / costs[1] if costs[0] and costs[1] else 1.0,
     }
+
+
+def _bytes(call: Call) -> int:
+    weights = call.fields["weights"]
+    assert isinstance(weights, np.ndarray)
+    return weights.nbytes
+
+
+def _operator(layer: Any) -> Conv2D | FullyConnected:
+    """The layer as the compiler will have it, as far as its price goes: weights of one where they are not zero, which
+    they stay in int8."""
+    kernel = layer.get_weights()[0]
+    weights = np.moveaxis(kernel != 0, -1, 0).astype(np.int8)
+    outputs = len(weights)
+    sums = Weighted(weights, np.zeros(outputs, np.int32), np.full(outputs, 1 << 30, np.int32),
+                    np.full(outputs, -8, np.int8), 0, 0, (-128, 127))  # fmt: skip
+    shape = layer.output_shape[1:]
+    if _kind(layer) in DENSE:
+        return FullyConnected(int(np.prod(shape[:-1])), sums, shape)
+    height, width, inputs, height_out, width_out, _, *stride = (
+        *_filled(layer.input_shape[1:], 3), *_filled(shape, 3), *_filled(layer.strides, 2)
+    )  # fmt: skip
+    spread = weights.reshape(outputs, *_filled(weights.shape[1:], 3))
+    window = Window((height, width, inputs), (height_out, width_out, outputs), (spread.shape[1], spread.shape[2]),
+                    (stride[0], stride[1]), (1, 1), (0, 0))  # fmt: skip
+    return Conv2D(window, replace(sums, weights=spread))
+
+
+def _filled(sizes: Sequence[int], count: int) -> tuple[int, ...]:
+    """Sizes of one dimension as those of an image of one row."""
+    return (*(1 for _ in range(count - len(sizes))), *sizes)

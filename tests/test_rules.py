@@ -23,7 +23,7 @@ FIRMWARE = sorted(path for kind in ("*.[ch]", "*.cc") for path in (ROOT / "firmw
 
 TENSORFLOW = {"tensorflow", "tf_keras", "tensorflow_model_optimization"}
 COMPILER = {"arena", "buffers", "edges", "evaluate", "fixedpoint", "flatbuffer", "generate", "graph", "importer",
-            "plan", "cores", "ctext", "tflm", "tflm_arena"}  # fmt: skip
+            "plan", "cores", "costs", "ctext", "tflm", "tflm_arena"}  # fmt: skip
 LINK = {"wire", "transport", "device", "flight", "noise", "ports", "child", "hil"}
 
 COMPILERS = {  # command -> flags and Debian package

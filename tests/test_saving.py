@@ -18,6 +18,8 @@ from pipeline.saving import savings
 
 
 class Dense:
+    output_shape = (None, 32)
+
     def __init__(self, name: str, share: float) -> None:
         self.name, kept = name, np.random.default_rng(1).random((64, 32)) >= share
         self.weights = [kept.astype(np.float32), np.zeros(32, np.float32)]
@@ -26,8 +28,11 @@ class Dense:
         return self.weights
 
 
-class Conv2D(Dense):
-    pass
+class Conv1D(Dense):
+    input_shape, output_shape, strides = (None, 40, 16), (None, 20, 32), (2,)
+
+    def get_weights(self) -> list[np.ndarray]:
+        return [self.weights[0].reshape(4, 16, 32), self.weights[1]]
 
 
 class Flatten(Dense):
@@ -35,14 +40,14 @@ class Flatten(Dense):
 
 
 class Network:
-    layers = (Conv2D("conv", 0.8), Conv2D("few", 0.2), Dense("classes", 0.8), Flatten("flat", 0.8))
+    layers = (Conv1D("conv", 0.8), Conv1D("few", 0.2), Dense("classes", 0.8), Flatten("flat", 0.8))
 
 
 def test_zeros_save_where_they_are_many_and_the_core_has_sparse_kernels() -> None:
     rows = savings(Network(), core_of("rv32imc"))
     assert [(row["layer"], row["format"]) for row in rows] == [
         ("conv", "sparse"), ("few", "dense"), ("classes", "sparse")]  # fmt: skip
-    assert rows[0]["dense_bytes"] == 2048 and rows[0]["bytes"] < 0.4 * 2048 and rows[0]["instructions"] < 0.4
+    assert rows[0]["dense_bytes"] == 2048 and rows[0]["bytes"] < 0.4 * 2048 and rows[0]["instructions"] < 0.5
     assert (rows[1]["bytes"], rows[1]["instructions"]) == (2048, 1.0)
     assert {row["format"] for row in savings(Network(), PORTABLE)} == {"dense"}
 

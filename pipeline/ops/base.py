@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 import pipeline.ops
 from pipeline.cores import PORTABLE, Core
+from pipeline.costs import cheapest
 from pipeline.edges import DTYPES
 from pipeline.fixedpoint import round_half_away
 from pipeline.graph import Graph, Node, Tensor
@@ -135,9 +136,9 @@ def activations(node: Node, graph: Graph) -> tuple[int, ...]:
 def parts(node: Node, graph: Graph, op: Op, core: Core = PORTABLE) -> tuple[Part, ...]:
     """The calls of an operator in order; none when it is a free reshape.
 
-    A class with a method `packed(core)` has another call for cores that want weights in a layout of their own, or None.
+    A class with a method `ways(core)` has several calls that a core's kernels allow, of which the cheapest is taken.
     """
-    call = (op.packed(core) if hasattr(op, "packed") else None) or op.call()
+    call = cheapest(core.name, op.ways(core) if hasattr(op, "ways") else ()) or op.call()
     if isinstance(call, Call):
         return (Part(call, tuple(range(len(activations(node, graph))))),)
     return call or ()

@@ -65,22 +65,22 @@ class Conv2D:
         return Call(f"{kernel}_s8", f"{kernel}_t", {"window": self.window.fields(), **fields},
                     scratch=lanes * self.sums.weights[0].size, plain=self.sums.weights)  # fmt: skip
 
-    def packed(self, core: Core) -> Call | None:
-        """The call with sparse weights, or with weights in pairs: two windows at a time, as columns."""
+    def ways(self, core: Core) -> tuple[Call, ...]:
+        """The calls for a core: weights in pairs, for two windows at a time, as columns; plain; sparse."""
         if self.groups > 1:
-            return None
-        found = sparse.fields(self.sums, core.sparse_conv)
-        if found is not None:
-            return self._call("nn_conv2d_sparse", found, 1 if core.one_lane else sparse.LANES)
-        if core.one_lane:
-            return self._call("nn_conv2d", self.sums.blocks(), 1)
+            return ()
+        plain = self._call("nn_conv2d", self.sums.blocks(), 1 if core.one_lane else LANES)
+        found = sparse.fields(self.sums) if core.sparse else None
+        lanes = 1 if core.one_lane else sparse.LANES
+        thin = () if found is None else (self._call("nn_conv2d_sparse", found, lanes),)
         fields = pairs.fields(self.sums) if core.packing == "pairs" else None
         if fields is None:
-            return None
+            return (plain, *thin)
         groups = -(-self.sums.weights[0].size // pairs.BLOCK)
         head = {**self.window.fields(), "zero": -self.sums.input_offset, "groups": groups}
-        return Call("nn_conv2d_pairs_s8", "nn_conv2d_pairs_t", {**head, **fields},
-                    scratch=groups * (2 * 2 * pairs.BLOCK + pairs.BLOCK), plain=self.sums.weights)  # fmt: skip
+        paired = Call("nn_conv2d_pairs_s8", "nn_conv2d_pairs_t", {**head, **fields},
+                      scratch=groups * (2 * 2 * pairs.BLOCK + pairs.BLOCK), plain=self.sums.weights)  # fmt: skip
+        return (paired, plain, *thin)
 
     @property
     def macs(self) -> int:

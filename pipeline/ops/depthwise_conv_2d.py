@@ -46,14 +46,19 @@ class DepthwiseConv2D:
                   "bias": self.sums.unsigned_bias(3)}  # fmt: skip
         return Call("nn_depthwise_conv2d_s8", "nn_depthwise_conv2d_t", fields, scratch=self.window.lines_bytes)
 
-    def packed(self, core: Core) -> Call | None:
+    def ways(self, core: Core) -> tuple[Call, ...]:
+        """The calls for a core: plain, or with filters in planes."""
+        planes = self._planes() if core.packing == "pairs" and self.window.dilation == (1, 1) else None
+        return (self.call(),) if planes is None else (planes, self.call())
+
+    def _planes(self) -> Call | None:
         """The call that takes one channel at a time, as a plane with its padding; not for dilated windows.
 
         The longer side of the image lies across, for a row is done without a pause."""
         window, turn = self.window, self.window.output[0] > self.window.output[1]
         order = (1, 0) if turn else (0, 1)
         sums = pairs.settled(replace(self.sums, weights=np.transpose(self.sums.weights[0], (2, *order))))
-        scales = pairs.rescale(sums) if core.packing == "pairs" and window.dilation == (1, 1) else None
+        scales = pairs.rescale(sums)
         if scales is None:
             return None
         sizes = {name: tuple(pair[i] for i in order) for name, pair in window.fields(dilated=False).items()}

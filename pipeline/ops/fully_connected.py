@@ -65,15 +65,17 @@ class FullyConnected:
         return Call(f"{kernel}_s8", f"{kernel}_t", {**self._sizes, **scalars, **per_channel, **fields},
                     scratch=self._sizes["inputs"], plain=self.sums.weights)  # fmt: skip
 
-    def packed(self, core: Core) -> Call | None:
-        """The call with sparse weights, or with weights in pairs."""
-        found = sparse.fields(self.sums, core.sparse_dense)
-        if found is not None:
-            return self._call("nn_dense_sparse", found)
+    def ways(self, core: Core) -> tuple[Call, ...]:
+        """The calls for a core: weights in pairs; plain; sparse."""
+        found = sparse.fields(self.sums) if core.sparse else None
+        thin = () if found is None else (self._call("nn_dense_sparse", found),)
         fields = pairs.fields(self.sums) if core.packing == "pairs" else None
-        if fields is None:
-            return None
-        return Call("nn_dense_pairs_s8", "nn_dense_pairs_t", {**self._sizes, **fields}, plain=self.sums.weights)
+        paired = (
+            ()
+            if fields is None
+            else (Call("nn_dense_pairs_s8", "nn_dense_pairs_t", {**self._sizes, **fields}, plain=self.sums.weights),)
+        )
+        return (*paired, self.call(), *thin)
 
     @property
     def macs(self) -> int:

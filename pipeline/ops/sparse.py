@@ -1,4 +1,4 @@
-"""The layout `sparse`: what the kernels named nn_..._sparse_s8 read, and where it wins."""
+"""The layout `sparse`: what the kernels named nn_..._sparse_s8 read, of fewer bytes."""
 
 from __future__ import annotations
 
@@ -40,20 +40,13 @@ def stream(weights: Int8s) -> NDArray[np.uint8] | None:
     return np.array(made, np.uint8)
 
 
-def chosen(weights: Int8s, cost: float) -> NDArray[np.uint8] | None:
-    """The stream of weights int8 [rows, ...], or None where the dense kernel is quicker or smaller.
-
-    cost: instructions for a sparse weight over those for a dense one, 0 on cores that have no use for sparse ones.
-    """
-    if not cost or np.count_nonzero(weights) * cost >= weights.size:
-        return None
-    made = stream(weights)
-    if made is None or len(made) >= weights.size or (len(made) - len(weights)) // 3 * 2 * cost >= weights.size:
-        return None
-    return made
+def smaller(weights: Int8s) -> NDArray[np.uint8] | None:
+    """The stream of weights int8 [rows, ...], or None where it takes no fewer bytes than they do."""
+    made = stream(weights) if 3 * np.count_nonzero(weights) < 2 * weights.size else None
+    return made if made is not None and len(made) < weights.size else None
 
 
-def fields(sums: Weighted, cost: float) -> Mapping[str, Any] | None:
-    """The struct's fields in the kernels' order, or None: see chosen()."""
-    made = chosen(sums.weights, cost)
+def fields(sums: Weighted) -> Mapping[str, Any] | None:
+    """The struct's fields in the kernels' order, or None: see smaller()."""
+    made = smaller(sums.weights)
     return None if made is None else {**sums.fields(), "weights": made, "bias": sums.unsigned_bias(0)}

@@ -1,0 +1,187 @@
+"""What a call of a kernel will take on a core: a linear model of its shapes, with coefficients that were measured.
+
+`python benchmarks/calibrate.py --board B` measures them on the board's emulator, and writes costs.json here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+
+from pipeline.cores import kernels_of
+
+TABLE = Path(__file__).with_name("costs.json")  # by core: what is counted, and by kernel or family a number by feature
+ROWS, MANY_ROWS = 4, 16  # of weights that kernels take together
+Features = dict[str, float]
+
+
+class Called(Protocol):
+    """What is asked of a Call: see ops/base.py."""
+
+    @property
+    def kernel(self) -> str:
+        """Its name."""
+
+    @property
+    def fields(self) -> Mapping[str, Any]:
+        """Of its struct."""
+
+    @property
+    def scratch(self) -> int:
+        """Bytes."""
+
+    @property
+    def plain(self) -> Any:
+        """The weights as TFLite has them, where the fields have them in another layout."""
+
+
+SomeCall = TypeVar("SomeCall", bound=Called)
+
+
+@cache
+def table() -> Mapping[str, Mapping[str, Any]]:
+    """What was measured, by core."""
+    return dict(json.loads(TABLE.read_text(encoding="utf-8"))) if TABLE.exists() else {}
+
+
+def measured(core: str) -> Mapping[str, Any] | None:
+    """What was measured on a core, or on that whose kernels it takes."""
+    return table().get(core, table().get(kernels_of(core)))
+
+
+def unit(core: str) -> str | None:
+    """What predictions for a core are in: instructions, or cycles; None where nothing was measured."""
+    found = measured(core)
+    return found["unit"] if found else None
+
+
+def predicted(core: str, call: Called, moved: tuple[int, int] = (0, 0)) -> float | None:
+    """What a call takes on a core; None where nothing was measured. moved: bytes read and written, of activations.
+
+    A kernel that was not measured is like the others of its family."""
+    known = measured(core)
+    if known is None:
+        return None
+    family, found = features(call, moved)
+    takes = known["kernels"].get(call.kernel, known["kernels"].get(family, {}))
+    return float(sum(takes.get(name, 0.0) * value for name, value in found.items()))
+
+
+def cheapest(core: str, calls: Iterable[SomeCall]) -> SomeCall | None:
+    """The call of least cost on a core, the first where nothing was measured; None where there is none."""
+    return min(calls, key=lambda call: predicted(core, call) or 0.0, default=None)
+
+
+def features(call: Called, moved: tuple[int, int]) -> tuple[str, Features]:
+    """The kernel's family, and what its time depends on."""
+    fields = {**call.fields, **call.fields.get("window", {})}
+    if "weights" in fields and "kernel" in fields and "output" in fields:
+        return ("depthwise", _depthwise(call, fields)) if "multiples" in fields else ("conv", _conv(call, fields))
+    if "weights" in fields and "outputs" in fields:
+        return "dense", _dense(call, fields)
+    if "kernel" in fields and "output" in fields:
+        places, taps = _product(fields["output"][:2]), _product(fields["kernel"])
+        outputs = _product(fields["output"])
+        return "pool", {"calls": 1, "places": places, "outputs": outputs, "taps": outputs * taps}
+    limited = "min" in fields and _limits(fields)
+    return "other", {"calls": 1, "read": moved[0], "written": moved[1], "limited": moved[1] * limited}
+
+
+def _product(sizes: Iterable[int]) -> int:
+    return int(np.prod(list(sizes)))
+
+
+def _padded(count: int, multiple: int) -> int:
+    return -(-count // multiple) * multiple
+
+
+def _size(call: Called) -> int:
+    """Weights of the layer, zeros included."""
+    return int((call.fields["weights"] if call.plain is None else call.plain).size)
+
+
+def _conv(call: Called, fields: Mapping[str, Any]) -> Features:
+    """`lanes` windows at a time are brought together, and meet the weights of some rows at a time."""
+    places, channels = _product(fields["output"][:2]), fields["output"][2]
+    count = _size(call) // channels
+    lanes = max(1, call.scratch // count if "window" in call.fields else 2 if "rescale" in fields else 1)
+    turns, rest, rows = places // lanes, places % lanes, _padded(channels, ROWS)
+    return {
+        "calls": 1,
+        "places": places,
+        "runs": places * fields["kernel"][0],
+        "copied": places * fields["kernel"][0] * fields["kernel"][1] * fields["input"][2],
+        "outputs": places * channels,
+        "limited": places * channels * _limits(fields),
+        "blocks": turns * rows / ROWS,
+        "work": turns * lanes * rows * _padded(count, ROWS),
+        "single": rest * rows * count,
+        **_stored(call, turns + (rest > 0)),
+    }
+
+
+def _stored(call: Called, times: int) -> Features:
+    """Where only some weights are stored, in bytes: their reading, and the beginning of each row."""
+    weights = call.fields["weights"]
+    if "sparse" not in call.kernel:
+        return {}
+    return {"stored": times * weights.nbytes, "rows": times * len(call.fields["multiplier"])}
+
+
+def _limits(fields: Mapping[str, Any]) -> bool:
+    """Whether a fused activation is more than the saturation to 8 bits."""
+    return bool(fields["min"] > -128 or fields["max"] < 127)
+
+
+def _dense(call: Called, fields: Mapping[str, Any]) -> Features:
+    """A vector at a time; behind a ReLU half of its values are zero as a rule, which some kernels skip."""
+    vectors, inputs, outputs = fields["rows"], fields["inputs"], fields["outputs"]
+    alive = 0.5 if fields.get("input_offset") == 128 else 1.0
+    many = outputs // MANY_ROWS * MANY_ROWS
+    work = {"16": vectors * many * inputs, "4": vectors * _padded(outputs - many, ROWS) * _padded(inputs, ROWS)}
+    return {
+        "calls": 1,
+        "places": vectors,
+        "copied": vectors * inputs,
+        "outputs": vectors * outputs,
+        "limited": vectors * outputs * _limits(fields),
+        **{f"work {rows}": value for rows, value in work.items()},
+        **{f"alive {rows}": alive * value for rows, value in work.items()},
+        "blocks 16": vectors * many / MANY_ROWS,
+        "blocks 4": vectors * _padded(outputs - many, ROWS) / ROWS,
+        **_stored(call, vectors),
+    }
+
+
+def _depthwise(call: Called, fields: Mapping[str, Any]) -> Features:
+    """Each channel by itself, or four neighbouring ones; filters of 3 x 3, which move by 1 or 2, have loops of their
+    own."""
+    places, (height, width) = _product(fields["output"][:2]), fields["kernel"]
+    channels = _size(call) // (height * width)
+    fours = channels // ROWS * ROWS if fields["multiples"] == 1 else 0
+    usual = "three" if (height, width) == (3, 3) and fields["stride"][1] <= 2 else "any"
+    one_by_one = "ones" if fields["stride"][1] > 1 else "twos"
+    last = fields["output"][0] * (fields["output"][1] % 2)  # places without a neighbour
+    found = {
+        "calls": 1,
+        "places": places,
+        "channels": channels,
+        "lines": channels * fields["output"][0],
+        "copied": _product(fields["input"][:2]) * channels // fields["multiples"],
+        "outputs": places * channels,
+        "limited": places * channels * _limits(fields),
+        f"work {usual}": places * channels * height * width,
+        f"runs {usual}": places * channels * height,
+        f"outputs {usual}": places * channels,
+        f"{one_by_one} {usual}": places * channels,
+        "last": last * channels,
+        f"last {usual}": last * channels * height * width,
+    }
+    if fours < channels:
+        found |= {"work apart": places * (channels - fours) * height * width}
+    return found
