@@ -28,7 +28,7 @@ import rival  # noqa: E402
 import boards as readme  # noqa: E402
 
 MODELS = ("kws", "vww", "ic", "ad", "rehab", "bearing")
-BOARDS = ("cortex-m4", "rv32", "esp32")
+BOARDS = ("cortex-m4", "cortex-m55", "rv32", "esp32")
 MARKS = ("<!-- figures: make bench -->\n", "<!-- /bench -->\n")
 TOO_LARGE = {("vww", "esp32"), ("ad", "esp32")}  # the ROM loads them to RAM whole
 # Instructions of one inference: (reference kernels, CMSIS-NN).

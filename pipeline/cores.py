@@ -18,10 +18,12 @@ class Core:
 
 PORTABLE = Core("portable")
 # pairs: two products an instruction (SMLAD); pipeline/ops/pairs.py makes what firmware/kernels/nn_pairs.h reads.
+# tiles: sixteen (Helium); pipeline/ops/tiles.py, firmware/kernels/nn_tiles.h.
 _KNOWN = (
     Core("cortex-m4", packing="pairs"),
     Core("cortex-m7", packing="pairs", like="cortex-m4"),
     Core("cortex-m33", packing="pairs", like="cortex-m4"),
+    Core("cortex-m55", packing="tiles"),
     Core("cortex-m0plus", sparse=True),
     Core("rv32imc", sparse=True),
     Core("xtensa-lx6", sparse=True),

@@ -15,7 +15,7 @@ from conftest import ROOT, stage
 
 GOLDEN = ROOT / "tests" / "size.json"
 MODELS = ("kws", "vww", "ic", "ad")  # pinned files: training gives other weights on another machine
-BOARDS = ("cortex-m4", "rv32", "esp32")
+BOARDS = ("cortex-m4", "cortex-m55", "rv32", "esp32")
 TOO_LARGE = {("vww", "esp32"), ("ad", "esp32")}  # the ROM loads them to RAM whole
 GROWTH = 0.01
 MOST_CODE = 12 * 1024  # of a model with its kernels, on any of these cores

@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.cores import Core
 from pipeline.graph import Graph, Node, Tensor
-from pipeline.ops import cases, pairs, sparse
+from pipeline.ops import cases, pairs, sparse, tiles
 from pipeline.ops.base import Call, Int8s, op
 from pipeline.ops.weighted import Weighted, weighted
 from pipeline.ops.window import Window, output_size, window_of
@@ -66,13 +66,15 @@ class Conv2D:
                     scratch=lanes * self.sums.weights[0].size, plain=self.sums.weights)  # fmt: skip
 
     def ways(self, core: Core) -> tuple[Call, ...]:
-        """The calls for a core: weights in pairs, for two windows at a time, as columns; plain; sparse."""
+        """The calls for a core: weights in tiles; in pairs, for two windows at a time; plain; sparse."""
         if self.groups > 1:
             return ()
         plain = self._call("nn_conv2d", self.sums.blocks(), 1 if core.one_lane else LANES)
         found = sparse.fields(self.sums) if core.sparse else None
         lanes = 1 if core.one_lane else sparse.LANES
         thin = () if found is None else (self._call("nn_conv2d_sparse", found, lanes),)
+        if core.packing == "tiles":
+            return (*self._tiled(), plain)
         fields = pairs.fields(self.sums) if core.packing == "pairs" else None
         if fields is None:
             return (plain, *thin)
@@ -81,6 +83,15 @@ class Conv2D:
         paired = Call("nn_conv2d_pairs_s8", "nn_conv2d_pairs_t", {**head, **fields},
                       scratch=groups * (2 * 2 * pairs.BLOCK + pairs.BLOCK), plain=self.sums.weights)  # fmt: skip
         return (paired, plain, *thin)
+
+    def _tiled(self) -> tuple[Call, ...]:
+        """The call with weights in tiles, if they allow it."""
+        sums = tiles.fields(self.sums)
+        if sums is None:
+            return ()
+        fields = {"window": self.window.fields(), "zero": -self.sums.input_offset, **sums}
+        return (Call("nn_conv2d_tiles_s8", "nn_conv2d_tiles_t", fields, scratch=tiles.DEPTH * sums["tiles"],
+                     plain=self.sums.weights),)  # fmt: skip
 
     @property
     def macs(self) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.cores import Core
 from pipeline.graph import Graph, Node
-from pipeline.ops import cases, pairs, sparse
+from pipeline.ops import cases, pairs, sparse, tiles
 from pipeline.ops.base import Call, Int8s, activation_range, need_int8, op
 from pipeline.ops.batch_matmul import BatchMatmul, product
 from pipeline.ops.weighted import Weighted, weighted
@@ -66,9 +66,11 @@ class FullyConnected:
                     scratch=self._sizes["inputs"], plain=self.sums.weights)  # fmt: skip
 
     def ways(self, core: Core) -> tuple[Call, ...]:
-        """The calls for a core: weights in pairs; plain; sparse."""
+        """The calls for a core: weights in tiles; in pairs; plain; sparse."""
         found = sparse.fields(self.sums) if core.sparse else None
         thin = () if found is None else (self._call("nn_dense_sparse", found),)
+        if core.packing == "tiles":
+            return (*self._tiled(), self.call())
         fields = pairs.fields(self.sums) if core.packing == "pairs" else None
         paired = (
             ()
@@ -76,6 +78,15 @@ class FullyConnected:
             else (Call("nn_dense_pairs_s8", "nn_dense_pairs_t", {**self._sizes, **fields}, plain=self.sums.weights),)
         )
         return (*paired, self.call(), *thin)
+
+    def _tiled(self) -> tuple[Call, ...]:
+        """The call with weights in tiles, if they allow it."""
+        sums = tiles.fields(self.sums)
+        if sums is None:
+            return ()
+        fields = {"rows": self.rows, "inputs": self.sums.weights.shape[1], **sums}
+        return (Call("nn_dense_tiles_s8", "nn_dense_tiles_t", fields, scratch=tiles.DEPTH * sums["tiles"],
+                     plain=self.sums.weights),)  # fmt: skip
 
     @property
     def macs(self) -> int:

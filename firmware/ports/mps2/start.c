@@ -12,6 +12,10 @@ void reset(void)
 {
     const uint32_t *from = data_load;
 
+#ifdef __ARM_FEATURE_MVE
+    *(volatile uint32_t *)0xE000ED88 |= 0xFu << 20; /* full access to the vector registers */
+    __asm__ volatile("dsb\n isb" ::: "memory");
+#endif
     for (uint32_t *to = data_start; to < data_end; to++) {
         *to = *from++;
     }
