@@ -36,7 +36,7 @@ from pipeline.emulator import emulate  # noqa: E402
 from pipeline.generate import write  # noqa: E402
 from pipeline.graph import Graph, Node, Quant, Tensor  # noqa: E402
 from pipeline.ops import cases  # noqa: E402
-from pipeline.ops.base import Call, Op, known_ops  # noqa: E402
+from pipeline.ops.base import Call, Op, around, known_ops  # noqa: E402
 from pipeline.plan import Plan, Step, plan  # noqa: E402
 
 NAME = "calibration"
@@ -132,6 +132,28 @@ def model(core: Core, room: Room) -> Plan:
 # What they take
 
 
+@dataclass(frozen=True)
+class Seen:
+    """A step of the model, and what it took."""
+
+    step: Step
+    around: costs.Around
+    value: float
+
+    def guess(self, core: str) -> float:
+        """What it is predicted to take."""
+        return costs.predicted(core, self.step.call, self.around) or 0.0
+
+    def off(self, core: str) -> float:
+        """How far that is off, as a share."""
+        return self.guess(core) / self.value - 1
+
+    def words(self, core: str) -> str:
+        """A line of it."""
+        features = costs.features(self.step.call, self.around)[1]
+        return f"{self.step.call.kernel:<32}{self.value:>12,.0f}{self.off(core):>+8.1%}  {features}"
+
+
 def counted(board: Board, made: Plan, room: Room) -> NDArray[np.float64]:
     """What each step takes in the emulator, in the unit of its clock; cycles where that is time."""
     content = flatbuffer.write(made.graph)
@@ -195,57 +217,46 @@ def fitted(steps: Sequence[costs.Features], values: Sequence[float]) -> dict[str
     return {name: float(f"{value:.4g}") for name, value in zip(names, found, strict=True) if value > 0}
 
 
-def calibrated(made: Plan, values: NDArray[np.float64]) -> dict[str, dict[str, float]]:
+def calibrated(seen: Sequence[Seen]) -> dict[str, dict[str, float]]:
     """By kernel, and by family for kernels that were not measured, what each feature takes."""
     groups: dict[str, list[tuple[costs.Features, float]]] = {}
-    for step, value in zip(made.steps, values, strict=True):
-        family, features = costs.features(step.call, moved(made, step))
-        for name in (family, step.call.kernel):
-            groups.setdefault(name, []).append((features, float(value)))
+    for each in seen:
+        family, features = costs.features(each.step.call, each.around)
+        for name in (family, each.step.call.kernel):
+            groups.setdefault(name, []).append((features, each.value))
     return {name: fitted(*zip(*pairs, strict=True)) for name, pairs in sorted(groups.items())}
-
-
-def moved(made: Plan, step: Step) -> tuple[int, int]:
-    """Bytes that it reads and writes."""
-    tensors = made.graph.tensors
-    return sum(tensors[i].bytes for i in step.inputs), tensors[step.output].bytes
 
 
 def calibrate(name: str, show: bool) -> str:
     """Measure a board's core and put it into the table; how far off the predictions are, in words."""
     board = load_board(name)
     assert board.emulator, f"{name} has no emulator"
-    room = room_of(board)
-    made = model(core_of(board.core), room)
-    values = counted(board, made, room)
-    found = calibrated(made, values)
+    core, room = core_of(board.core), room_of(board)
+    made = model(core, room)
+    seen = [Seen(step, around(made.graph, step.inputs, step.output), value)
+            for step, value in zip(made.steps, counted(board, made, room).tolist(), strict=True)]  # fmt: skip
     unit = "instructions" if board.emulator.clock.kind == "instructions" else "cycles"
-    files.write_json(costs.TABLE, dict(sorted({**costs.table(), board.core: {"unit": unit, "kernels": found}}.items())))
+    found = {**costs.table(), board.core: {"unit": unit, "kernels": calibrated(seen)}}
+    files.write_json(costs.TABLE, dict(sorted(found.items())))
     costs.table.cache_clear()
-    guesses = [costs.predicted(board.core, step.call, moved(made, step)) or 0.0 for step in made.steps]
-    errors = np.array(guesses) / values - 1
-    lines = [
-        f"{step.call.kernel:<32}{value:>12,.0f}{error:>+8.1%}  {costs.features(step.call, moved(made, step))[1]}"
-        for step, value, error in zip(made.steps, values, errors, strict=True)
-    ]
-    kernels = sorted({step.call.kernel for step in made.steps})
-    for kernel in kernels:
-        of = np.abs([e for e, step in zip(errors, made.steps, strict=True) if step.call.kernel == kernel])
+    lines = [each.words(core.name) for each in seen] if show else []
+    for kernel in sorted({each.step.call.kernel for each in seen}):
+        off = np.abs([each.off(board.core) for each in seen if each.step.call.kernel == kernel])
         lines.append(
-            f"{board.core}: {kernel:<32}{len(of):>4} layers, off by {np.median(of):.1%}, at most {of.max():.1%}"
+            f"{board.core}: {kernel:<32}{len(off):>4} layers, {np.median(off):.1%} off, at most {off.max():.1%}"
         )
-    lines.append(f"{board.core}: the ways chosen take {regret(made, guesses, values):.2%} more than the best ones")
-    return "\n".join(lines if show else lines[len(made.steps) :])
+    return "\n".join([*lines, f"{core.name}: the ways chosen take {regret(made, seen):.2%} more than the best ones"])
 
 
-def regret(made: Plan, guesses: Sequence[float], values: NDArray[np.float64]) -> float:
+def regret(made: Plan, seen: Sequence[Seen]) -> float:
     """How much more the cheapest ways by the predictions take than those that are the cheapest, of all layers."""
-    ways: dict[tuple[int, ...], list[tuple[float, float]]] = {}
+    ways: dict[tuple[int, ...], list[Seen]] = {}
     read = {node.outputs[0]: node.inputs for node in made.graph.nodes}
-    for step, guess, value in zip(made.steps, guesses, values, strict=True):
-        if step.output in read:
-            ways.setdefault(read[step.output], []).append((guess, float(value)))
-    return sum(min(pairs)[1] for pairs in ways.values()) / sum(min(v for _, v in pairs) for pairs in ways.values()) - 1
+    for each in seen:
+        if each.step.output in read:  # else it loads a constant
+            ways.setdefault(read[each.step.output], []).append(each)
+    chosen = [min(group, key=lambda each: each.guess(made.core.name)).value for group in ways.values()]
+    return sum(chosen) / sum(min(each.value for each in group) for group in ways.values()) - 1
 
 
 if __name__ == "__main__":

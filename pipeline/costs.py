@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -43,6 +44,19 @@ class Called(Protocol):
 SomeCall = TypeVar("SomeCall", bound=Called)
 
 
+@dataclass(frozen=True)
+class Around:
+    """What is around a call: bytes that it reads and writes, and the share of what it reads that is not the smallest
+    value, of which behind a ReLU there are many."""
+
+    read: int = 0
+    written: int = 0
+    alive: float = 1.0
+
+
+NOTHING = Around()
+
+
 @cache
 def table() -> Mapping[str, Mapping[str, Any]]:
     """What was measured, by core."""
@@ -60,36 +74,36 @@ def unit(core: str) -> str | None:
     return found["unit"] if found else None
 
 
-def predicted(core: str, call: Called, moved: tuple[int, int] = (0, 0)) -> float | None:
-    """What a call takes on a core; None where nothing was measured. moved: bytes read and written, of activations.
+def predicted(core: str, call: Called, around: Around = NOTHING) -> float | None:
+    """What a call takes on a core; None where nothing was measured.
 
     A kernel that was not measured is like the others of its family."""
     known = measured(core)
     if known is None:
         return None
-    family, found = features(call, moved)
+    family, found = features(call, around)
     takes = known["kernels"].get(call.kernel, known["kernels"].get(family, {}))
     return float(sum(takes.get(name, 0.0) * value for name, value in found.items()))
 
 
-def cheapest(core: str, calls: Iterable[SomeCall]) -> SomeCall | None:
+def cheapest(core: str, calls: Iterable[SomeCall], around: Around = NOTHING) -> SomeCall | None:
     """The call of least cost on a core, the first where nothing was measured; None where there is none."""
-    return min(calls, key=lambda call: predicted(core, call) or 0.0, default=None)
+    return min(calls, key=lambda call: predicted(core, call, around) or 0.0, default=None)
 
 
-def features(call: Called, moved: tuple[int, int]) -> tuple[str, Features]:
+def features(call: Called, around: Around) -> tuple[str, Features]:
     """The kernel's family, and what its time depends on."""
     fields = {**call.fields, **call.fields.get("window", {})}
     if "weights" in fields and "kernel" in fields and "output" in fields:
         return ("depthwise", _depthwise(call, fields)) if "multiples" in fields else ("conv", _conv(call, fields))
     if "weights" in fields and "outputs" in fields:
-        return "dense", _dense(call, fields)
+        return "dense", _dense(call, fields, around.alive)
     if "kernel" in fields and "output" in fields:
         places, taps = _product(fields["output"][:2]), _product(fields["kernel"])
         outputs = _product(fields["output"])
         return "pool", {"calls": 1, "places": places, "outputs": outputs, "taps": outputs * taps}
-    limited = "min" in fields and _limits(fields)
-    return "other", {"calls": 1, "read": moved[0], "written": moved[1], "limited": moved[1] * limited}
+    limited = around.written * ("min" in fields and _limits(fields))
+    return "other", {"calls": 1, "read": around.read, "written": around.written, "limited": limited}
 
 
 def _product(sizes: Iterable[int]) -> int:
@@ -98,6 +112,11 @@ def _product(sizes: Iterable[int]) -> int:
 
 def _padded(count: int, multiple: int) -> int:
     return -(-count // multiple) * multiple
+
+
+def _depth(fields: Mapping[str, Any]) -> int:
+    """Values that a kernel takes together."""
+    return 16 if "tiles" in fields else 4
 
 
 def _size(call: Called) -> int:
@@ -109,7 +128,8 @@ def _conv(call: Called, fields: Mapping[str, Any]) -> Features:
     """`lanes` windows at a time are brought together, and meet the weights of some rows at a time."""
     places, channels = _product(fields["output"][:2]), fields["output"][2]
     count = _size(call) // channels
-    lanes = max(1, call.scratch // count if "window" in call.fields else 2 if "rescale" in fields else 1)
+    lanes = max(1, call.scratch // count) if "window" in call.fields and "tiles" not in fields else 1
+    lanes = 2 if "rescale" in fields else lanes
     turns, rest, rows = places // lanes, places % lanes, _padded(channels, ROWS)
     return {
         "calls": 1,
@@ -119,7 +139,7 @@ def _conv(call: Called, fields: Mapping[str, Any]) -> Features:
         "outputs": places * channels,
         "limited": places * channels * _limits(fields),
         "blocks": turns * rows / ROWS,
-        "work": turns * lanes * rows * _padded(count, ROWS),
+        "work": turns * lanes * rows * _padded(count, _depth(fields)),
         "single": rest * rows * count,
         **_stored(call, turns + (rest > 0)),
     }
@@ -138,12 +158,13 @@ def _limits(fields: Mapping[str, Any]) -> bool:
     return bool(fields["min"] > -128 or fields["max"] < 127)
 
 
-def _dense(call: Called, fields: Mapping[str, Any]) -> Features:
-    """A vector at a time; behind a ReLU half of its values are zero as a rule, which some kernels skip."""
+def _dense(call: Called, fields: Mapping[str, Any], alive: float) -> Features:
+    """A vector at a time; some kernels skip its smallest values."""
     vectors, inputs, outputs = fields["rows"], fields["inputs"], fields["outputs"]
-    alive = 0.5 if fields.get("input_offset") == 128 else 1.0
     many = outputs // MANY_ROWS * MANY_ROWS
-    work = {"16": vectors * many * inputs, "4": vectors * _padded(outputs - many, ROWS) * _padded(inputs, ROWS)}
+    deep = _padded(inputs, _depth(fields))
+    work = {"16": vectors * many * (deep if "tiles" in fields else inputs),
+            "4": vectors * _padded(outputs - many, ROWS) * deep}  # fmt: skip
     return {
         "calls": 1,
         "places": vectors,

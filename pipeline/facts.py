@@ -26,6 +26,7 @@ def describe(model: Built, info: Info, outcome: Outcome, port: str, emulated: bo
     checks = verdict.limits(model, scores, timing, whole, rules)
     if outcome.sure and outcome.sure.decided and scores["device"]:
         checks.append(verdict.sure_limit(outcome.sure, scores["device"]))
+    price = _price(model, timing["kind"])
     size = {key: model.size.get(key) for key in ("flash", "ram", "arena", "weights", "code", "model_code")}
     run = int(outcome.answered.sum())
     part = sample.words(total, run, windows["failed"], outcome.seed) if 0 < run < total else None
@@ -53,7 +54,8 @@ def describe(model: Built, info: Info, outcome: Outcome, port: str, emulated: bo
         "metrics": scores,
         "statistics": paired.statistics(model, outcome.once(), scores["device"]),
         "clock": timing,
-        "layers": outcome.layers,
+        "predicted": price and model.plan["predicted"]["total"] * price,
+        "layers": outcome.layers and _priced(outcome.layers, model, price),
         "size": size,
         "limits": checks,
         "baseline": changed,
@@ -73,6 +75,24 @@ def counted(board: Board, info: Info, emulated: bool) -> Counted:
     meaning = board.emulator.clock
     is_time = meaning.kind == "microseconds"
     return Counted(meaning.kind, meaning.ticks_per_unit, 1_000_000 if is_time else None)
+
+
+def _price(model: Built, kind: str | None) -> float | None:
+    """What one of the units in which the plan predicts is on the clock; None where it predicts nothing or others."""
+    unit = (model.plan.get("predicted") or {}).get("unit")
+    if (unit, kind) == ("cycles", "microseconds"):
+        return 1e6 / model.board.clock_hz
+    return 1.0 if unit and unit == kind else None
+
+
+def _priced(layers: Facts, model: Built, price: float | None) -> Facts:
+    """The steps, each with what it was predicted to take on the clock."""
+    prices = [step.get("predicted") for step in model.plan["operators"]]
+    steps = [
+        {**step, "predicted": each * price if each and price else None}
+        for step, each in zip(layers["steps"], prices, strict=False)
+    ]
+    return {**layers, "steps": steps}
 
 
 def _emulator(board: Board) -> dict[str, Any] | None:

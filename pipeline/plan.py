@@ -14,7 +14,7 @@ from pipeline.cores import PORTABLE, Core
 from pipeline.costs import predicted, unit
 from pipeline.ctext import array_key, edge_json
 from pipeline.graph import Graph, Node, Tensor
-from pipeline.ops.base import Call, Op, Part, activations, load, parts
+from pipeline.ops.base import Call, Op, Part, activations, around, load, parts
 from pipeline.views import Views, find_views, pieces
 
 
@@ -98,8 +98,7 @@ def _planned(graph: Graph, ops: Sequence[Op], core: Core, joins: bool) -> Plan:
 
 def _priced(graph: Graph, step: Step, core: Core) -> Step:
     """The step with what it will take on the core."""
-    moved = sum(graph.tensors[i].bytes for i in step.inputs), graph.tensors[step.output].bytes
-    return replace(step, predicted=predicted(core.name, step.call, moved))
+    return replace(step, predicted=predicted(core.name, step.call, around(graph, step.inputs, step.output)))
 
 
 def _parts(graph: Graph, place: int, op: Op, views: Views, core: Core) -> tuple[Part, ...]:

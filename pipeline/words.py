@@ -90,7 +90,13 @@ def latency(report: Facts) -> str:
         text += f" ({clock['median']:,.0f} cycles at {clock['hz'] / 1e6:g} MHz)" if clock["kind"] == "cycles" else ""
     else:
         text = ", ".join(f"{name} {clock[name]:,.0f}" for name in ("median", "p95", "max")) + f" {clock['kind']}"
-    return f"{text}, emulated" if report["emulated"] else text
+    return (f"{text}, emulated" if report["emulated"] else text) + predicted(report)
+
+
+def predicted(report: Facts) -> str:
+    """What the plan expected of the median, where it counts what the clock counts."""
+    guess, median = report["predicted"], report["clock"]["median"]
+    return f"; predicted {guess:,.0f} {report['clock']['kind']}, {100 * (guess / median - 1):+.1f} %" if guess else ""
 
 
 def limits(checks: list[Facts]) -> str:

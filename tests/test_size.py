@@ -18,6 +18,7 @@ MODELS = ("kws", "vww", "ic", "ad")  # pinned files: training gives other weight
 BOARDS = ("cortex-m4", "cortex-m55", "rv32", "esp32")
 TOO_LARGE = {("vww", "esp32"), ("ad", "esp32")}  # the ROM loads them to RAM whole
 GROWTH = 0.01
+OFF = 0.15  # of what the plan predicts, at most
 MOST_CODE = 12 * 1024  # of a model with its kernels, on any of these cores
 
 
@@ -38,6 +39,7 @@ def measured(name: str, board: str) -> dict[str, int]:
         assert done.returncode == 0, done.stdout + done.stderr
     report = json.loads((ROOT / "build" / name / f"{board}-compiled" / "report.json").read_text())
     assert report["windows"]["equal"] == 2 and report["clock"]["kind"] == "instructions"
+    assert abs(report["predicted"] / report["clock"]["median"] - 1) < OFF, f"predicted {report['predicted']:,.0f}"
     sizes = {key: report["size"][key] for key in ("code", "model_code", "weights", "ram", "arena")}
     return {"instructions": round(report["clock"]["median"]), **sizes}
 

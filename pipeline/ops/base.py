@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 import pkgutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 import pipeline.ops
 from pipeline.cores import PORTABLE, Core
-from pipeline.costs import cheapest
+from pipeline.costs import Around, cheapest
 from pipeline.edges import DTYPES
 from pipeline.fixedpoint import round_half_away
 from pipeline.graph import Graph, Node, Tensor
@@ -138,10 +138,22 @@ def parts(node: Node, graph: Graph, op: Op, core: Core = PORTABLE) -> tuple[Part
 
     A class with a method `ways(core)` has several calls that a core's kernels allow, of which the cheapest is taken.
     """
-    call = cheapest(core.name, op.ways(core) if hasattr(op, "ways") else ()) or op.call()
+    ways = op.ways(core) if hasattr(op, "ways") else ()
+    call = cheapest(core.name, ways, around(graph, activations(node, graph), node.outputs[0])) or op.call()
     if isinstance(call, Call):
         return (Part(call, tuple(range(len(activations(node, graph))))),)
     return call or ()
+
+
+def around(graph: Graph, inputs: Sequence[int], output: int) -> Around:
+    """What a call with these tensors has around it; of what a ReLU leaves, half is the smallest value, as a rule."""
+    made = {tensor: node for node in graph.nodes for tensor in node.outputs}
+    x = inputs[0] if inputs else output
+    while x in made and made[x].op == "RESHAPE":
+        x = made[x].inputs[0]
+    quant = graph.tensors[x].quant
+    relu = inputs and x in made and quant is not None and quant.zero_point[0] == -128
+    return Around(sum(graph.tensors[i].bytes for i in inputs), graph.tensors[output].bytes, 0.5 if relu else 1.0)
 
 
 # Checks
