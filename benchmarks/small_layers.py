@@ -57,7 +57,7 @@ def depthwise(rng: Rng, room: Room) -> Iterator[Graph]:
         kernel = (1, 5) if height == 1 else [(3, 3), (3, 3), (5, 3), (3, 3)][i % 4]
         x = activation(rng, (1, height, width, int(rng.choice([1, 4, 8, 16, 32, 64]))))
         w = cases.weights(rng, (1, *kernel, x.shape[3] * (2 if i % 9 == 8 else 1)), 3)
-        yield window("DEPTHWISE_CONV_2D", rng, x, w, 1 + i % 2, depth_multiplier=w.shape[3] // x.shape[3])
+        yield window("DEPTHWISE_CONV_2D", rng, x, w, 1 + i // 4 % 2, depth_multiplier=w.shape[3] // x.shape[3])
 
 
 def window(op: str, rng: Rng, x: Tensor, w: Tensor, stride: int, **options: Any) -> Graph:

@@ -131,11 +131,13 @@ def _conv(call: Called, fields: Mapping[str, Any]) -> Features:
     lanes = max(1, call.scratch // count) if "window" in call.fields and "tiles" not in fields else 1
     lanes = 2 if "rescale" in fields else lanes
     turns, rest, rows = places // lanes, places % lanes, _padded(channels, ROWS)
+    is_point = _product(fields["kernel"]) == 1 and places == _product(fields["input"][:2])
+    kind = "point" if is_point and count % _depth(fields) == 0 else "window"  # which some kernels need not gather
     return {
         "calls": 1,
-        "places": places,
-        "runs": places * fields["kernel"][0],
-        "copied": places * fields["kernel"][0] * fields["kernel"][1] * fields["input"][2],
+        f"places {kind}": places,
+        f"copied {kind}": places * _product(fields["kernel"]) * fields["input"][2],
+        "runs": places * fields["kernel"][0] * (kind == "window"),
         "outputs": places * channels,
         "limited": places * channels * _limits(fields),
         "blocks": turns * rows / ROWS,
