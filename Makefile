@@ -36,7 +36,7 @@ PACKAGES      := python3-venv gcc libc6-dev gcc-arm-none-eabi libnewlib-arm-none
 TEST_PACKAGES := $(PACKAGES) g++ libstdc++-arm-none-eabi-newlib clang libclang-rt-14-dev
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test model train hil self-test flash sketch idf platformio package boards models bench operators lint format lines clean distclean
+.PHONY: always help demo test model train hil self-test flash sketch idf platformio package boards models bench operators lint format lines clean distclean
 
 help:
 	@echo 'make demo                       the whole line for rehab on an emulated esp32, ending in a report'
@@ -49,6 +49,7 @@ help:
 	@echo 'make idf board=B-idf [name=N]   its ESP-IDF project only;  make platformio [name=N]  one for PlatformIO'
 	@echo 'make self-test board=B [port=P]  harm the line to it on purpose, and judge the harness'"'"'s verdicts'
 	@echo 'make package board=B [name=N]   model N as an Arduino library, ESP-IDF component and plain C, in one zip'
+	@echo 'make ... pattern=2x2            zeros in this pattern, not in the one that the board'"'"'s core uses best'
 	@echo 'make train name=N [folds=5]     train only; with folds, cross-validate'
 	@echo 'make boards, make models        what there is'
 	@echo 'make operators                  hold every operator against every engine, and write docs/OPERATORS.md'
@@ -103,8 +104,12 @@ $(TRAINED)/windows.json: models/$(name)/model.py pipeline/windows.py pipeline/da
 $(TRAINED)/train.json: $(TRAINED)/windows.json pipeline/train.py pipeline/fit.py pipeline/network.py
 	$(STAGE).train $(name)
 
-$(TRAINED)/prune.json: $(TRAINED)/train.json pipeline/prune.py
-	$(STAGE).prune $(name)
+# Where zeros may be is the board's core's to say, or pattern='s; another one is another model.
+$(TRAINED)/pattern: always | .venv/ready
+	@$(STAGE).pattern $(name) --board $(board) $(if $(pattern),--pattern $(pattern))
+
+$(TRAINED)/prune.json: $(TRAINED)/pattern $(TRAINED)/train.json pipeline/prune.py
+	$(STAGE).prune $(name) --board $(board) --pattern "$$(cat $<)"
 
 ifneq ($(shell grep -s '^READY = ' models/$(name)/model.py),)
 $(TRAINED)/quantize.json: models/$(name)/model.py pipeline/ready.py pipeline/data.py pipeline/spec.py | .venv/ready

@@ -18,7 +18,7 @@ def line(name: str, board: str, runtime: str) -> list[list[str]]:
     trained = [
         ["pipeline.windows", name],
         ["pipeline.train", name],
-        ["pipeline.prune", name],
+        ["pipeline.prune", name, "--board", board],
         ["pipeline.quantize", name],
     ]
     return [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -12,17 +12,19 @@ class Core:
     name: str
     packing: str = ""
     sparse: bool = False  # there are kernels that skip weights of zero
+    pattern: str = "unstructured"  # of zeros that they skip best: pipeline/pattern.py
     like: str = ""  # the core whose kernels it takes too
     one_lane: bool = False  # its convolutions take one window at a time, for want of registers
 
 
 PORTABLE = Core("portable")
 # pairs: two products an instruction (SMLAD); pipeline/ops/pairs.py makes what firmware/kernels/nn_pairs.h reads.
+_PAIRS = Core("cortex-m4", packing="pairs", sparse=True, pattern="2x2")
 # tiles: sixteen (Helium); pipeline/ops/tiles.py, firmware/kernels/nn_tiles.h.
 _KNOWN = (
-    Core("cortex-m4", packing="pairs"),
-    Core("cortex-m7", packing="pairs", like="cortex-m4"),
-    Core("cortex-m33", packing="pairs", like="cortex-m4"),
+    _PAIRS,
+    replace(_PAIRS, name="cortex-m7", like="cortex-m4"),
+    replace(_PAIRS, name="cortex-m33", like="cortex-m4"),
     Core("cortex-m55", packing="tiles"),
     Core("cortex-m0plus", sparse=True),
     Core("rv32imc", sparse=True),

@@ -129,7 +129,7 @@ def _conv(call: Called, fields: Mapping[str, Any]) -> Features:
     places, channels = _product(fields["output"][:2]), fields["output"][2]
     count = _size(call) // channels
     lanes = max(1, call.scratch // count) if "window" in call.fields and "tiles" not in fields else 1
-    lanes = 2 if "rescale" in fields else lanes
+    lanes = (4 if "sparse" in call.kernel else 2) if "rescale" in fields else lanes  # that words of pairs serve
     turns, rest, rows = places // lanes, places % lanes, _padded(channels, ROWS)
     is_point = _product(fields["kernel"]) == 1 and places == _product(fields["input"][:2])
     kind = "point" if is_point and count % _depth(fields) == 0 else "window"  # which some kernels need not gather
@@ -152,7 +152,10 @@ def _stored(call: Called, times: int) -> Features:
     weights = call.fields["weights"]
     if "sparse" not in call.kernel:
         return {}
-    return {"stored": times * weights.nbytes, "rows": times * len(call.fields["multiplier"])}
+    return {
+        "stored": times * weights.nbytes,
+        "rows": times * len(call.fields["bias" if "bias" in call.fields else "rescale"]),
+    }
 
 
 def _limits(fields: Mapping[str, Any]) -> bool:

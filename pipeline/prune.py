@@ -11,14 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from pipeline import saving
 from pipeline.board import load_board
-from pipeline.cores import CORES, Core, core_of
+from pipeline.cores import CORES, PORTABLE, Core, core_of
 from pipeline.files import build_dir, read_json, write_json
 from pipeline.fit import Course, Fit, fit
 from pipeline.limits import check_drop, check_minimum, check_saving, check_sparsity
 from pipeline.network import keras, load_network, quiet, save_network
+from pipeline.pattern import PATTERNS
 from pipeline.problem import EXIT_TOOL, Problem, run
-from pipeline.saving import savings
 from pipeline.spec import Model, Source, load_model
 from pipeline.train import evaluate
 from pipeline.windows import Arrays, augmentation, read_windows, side_of
@@ -56,7 +57,8 @@ def overall(table: list[dict[str, Any]], key: str = "after") -> float:
     return float(sum(row[key] * row["weights"] for row in table) / sum(row["weights"] for row in table))
 
 
-def sparse_copy(dense: Any, source: Source, arrays: Arrays, constants: dict[str, Any]) -> tuple[Any, Fit, float]:
+def sparse_copy(dense: Any, source: Source, arrays: Arrays, constants: dict[str, Any],
+                pattern: str) -> tuple[Any, Fit, float]:  # fmt: skip
     """The network fine-tuned while zeros grow to the model's sparsity (Zhu and Gupta 2017), its wrappers off, and the
     share of zeros among the weights that can be pruned; where the sparsity is 0, the network as it is."""
     if not source.spec.sparsity:
@@ -66,14 +68,40 @@ def sparse_copy(dense: Any, source: Source, arrays: Arrays, constants: dict[str,
     steps = -(-len(train.x) // settings.batch) * settings.prune_epochs
     ramp = tfmot.PolynomialDecay(0.0, source.spec.sparsity, begin_step=0, end_step=int(RAMP * steps), frequency=10)
     wrapped = _wrapped(dense, keras_, lambda layer: tfmot.prune_low_magnitude(layer, pruning_schedule=ramp))
-    chosen = [weight for part in wrapped.submodules for weight, *_ in getattr(part, "pruning_vars", ())]
+    parts = [part for part in wrapped.submodules if getattr(part, "pruning_vars", ())]
+    chosen = [weight for part in parts for weight, *_ in part.pruning_vars]
     if not chosen:
         raise Problem(source.path, "no layer of its network can be pruned", "write sparsity=0")
+    for part in parts:
+        if pattern == "2x2" and saving.kind(part.layer) in (*saving.CONVOLUTIONS, *saving.DENSE):
+            _by_words(part.pruning_obj)
     course = Course(f"{source.name}: pruning", settings.prune_epochs, settings.prune_rate)
     augment = augmentation(source, constants)
     fitted = fit(keras_, wrapped, source.spec, train, val, course, augment, (tfmot.UpdatePruningStep(),))
     stripped = tfmot.strip_pruning(wrapped)
     return stripped, fitted, float(np.mean(np.concatenate([weight.numpy().ravel() for weight in chosen]) == 0))
+
+
+def _by_words(pruning: Any) -> None:
+    """Zeros of tfmot's mask come four at a time, as pairs.weights() puts weights [..., outputs] into words: those of
+    two outputs, and of values 0 and 2 or 1 and 3 of four. tfmot's own blocks are neighbours, and of matrices only."""
+    import tensorflow as tf
+
+    one_by_one = pruning._update_mask
+
+    def mask(weights: Any) -> tuple[Any, Any]:
+        outputs = weights.shape[-1]
+        count = int(np.prod(weights.shape[:-1]))
+        shape = (-(-count // 4), 2, 2, -(-outputs // 2), 2)
+        padding = [[0, 4 * shape[0] - count], [0, 2 * shape[3] - outputs]]
+        words, there = (tf.reshape(tf.pad(tf.reshape(values, (count, outputs)), padding), shape)
+                        for values in (tf.abs(weights), tf.ones_like(weights)))  # fmt: skip
+        sizes = tf.reduce_sum(words, (1, 4), keepdims=True) / tf.reduce_sum(there, (1, 4), keepdims=True)
+        threshold, kept = one_by_one(sizes)
+        wide = tf.reshape(tf.broadcast_to(kept, shape), (4 * shape[0], 2 * shape[3]))
+        return threshold, tf.reshape(wide[:count, :outputs], weights.shape)
+
+    pruning._maybe_update_block_mask = mask
 
 
 def _wrapped(layer: Any, keras_: Any, wrap: Callable[[Any], Any]) -> Any:
@@ -86,19 +114,23 @@ def _wrapped(layer: Any, keras_: Any, wrap: Callable[[Any], Any]) -> Any:
         return layer
 
 
-def prune(name: str, board: str | None = None) -> int:
+def prune(name: str, board: str | None = None, pattern: str | None = None) -> int:
     """Prune build/<name>/float.keras to the model's sparsity; write pruned.keras and prune.json; check the limits.
 
-    A model is called pruned only if its zeros save flash and instructions: on the board's core, or on some core.
+    The pattern is the one that the board's core can use, unless told. A model is called pruned only if its zeros save
+    flash and instructions: on the board's core, or on some core where there is no board, or none that uses zeros.
     """
+    target = core_of(load_board(board).core) if board else PORTABLE
+    cores = [target] if target.sparse else list(CORES.values())
+    pattern = pattern or target.pattern
     started, source, folder = time.monotonic(), load_model(name), build_dir(name)
     made_by = f"python -m pipeline.train {name}"
     path, before = folder / "float.keras", read_json(folder / "train.json", made_by)
     arrays, facts = read_windows(name)
     dense, copy = (load_network(path, made_by, source.spec.seed) for _ in range(2))
-    pruned, fitted, reached = sparse_copy(copy, source, arrays, facts["standardise"])
+    pruned, fitted, reached = sparse_copy(copy, source, arrays, facts["standardise"], pattern)
     table = sparsity_table(dense, pruned)
-    core, saved = _best(pruned, [core_of(load_board(board).core)] if board else list(CORES.values()))
+    core, saved = _best(pruned, cores)
     task = before["task"]
     figures = evaluate(pruned, task, arrays, "pruned")
     save_network(pruned, folder / "pruned.keras")
@@ -106,6 +138,7 @@ def prune(name: str, board: str | None = None) -> int:
         folder / "prune.json",
         {
             "model": name,
+            "pattern": pattern,
             "target": source.spec.sparsity,
             "reached": reached,
             "sparsity": table,
@@ -123,7 +156,7 @@ def prune(name: str, board: str | None = None) -> int:
 
 def _best(network: Any, cores: list[Core]) -> tuple[str, list[dict[str, Any]]]:
     """The core on which the network's zeros save most bytes, and what they save there."""
-    tables = {core.name: savings(network, core) for core in cores}
+    tables = {core.name: saving.savings(network, core) for core in cores}
     name = min(tables, key=lambda each: sum(row["bytes"] for row in tables[each]))
     return name, tables[name]
 
@@ -142,7 +175,9 @@ def print_table(facts: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("layer", "weights", "zeros before", "zeros after", title=f"{facts['model']}: magnitude pruning")
+    table = Table(
+        "layer", "weights", "zeros before", "zeros after", title=f"{facts['model']}: {facts['pattern']} zeros"
+    )
     for row in facts["sparsity"]:
         table.add_row(row["layer"], str(row["weights"]), f"{row['before']:.1%}", f"{row['after']:.1%}")
     total = sum(row["weights"] for row in facts["sparsity"])
@@ -161,8 +196,11 @@ def main(argv: list[str]) -> int:
     parser.add_argument("name", help="a folder of models/")
     parser.add_argument("--board", help="the board whose core must gain (default: any core)")
     parser.add_argument("--json", action="store_true", help="print prune.json")
+    parser.add_argument(
+        "--pattern", choices=PATTERNS, help="where zeros may be (default: as the board's core wants them)"
+    )
     options = parser.parse_args(argv)
-    code = prune(options.name, options.board)
+    code = prune(options.name, options.board, options.pattern)
     facts = json.loads((build_dir(options.name) / "prune.json").read_text())
     if options.json:
         sys.stdout.write(json.dumps(facts) + "\n")

@@ -26,10 +26,11 @@ def savings(network: Any, core: Core) -> list[dict[str, Any]]:
     Its format on the core, bytes of weights dense and as stored, and what it is predicted to take over what it takes
     dense.
     """
-    return [_row(layer, core) for layer in network.layers if _kind(layer) in (*CONVOLUTIONS, *DENSE)]
+    return [_row(layer, core) for layer in network.layers if kind(layer) in (*CONVOLUTIONS, *DENSE)]
 
 
-def _kind(layer: Any) -> str:
+def kind(layer: Any) -> str:
+    """The name of a layer's class."""
     return type(layer).__name__
 
 
@@ -61,9 +62,9 @@ def _operator(layer: Any) -> Conv2D | FullyConnected:
     weights = np.moveaxis(kernel != 0, -1, 0).astype(np.int8)
     outputs = len(weights)
     sums = Weighted(weights, np.zeros(outputs, np.int32), np.full(outputs, 1 << 30, np.int32),
-                    np.full(outputs, -8, np.int8), 0, 0, (-128, 127))  # fmt: skip
+                    np.full(outputs, -1, np.int8), 0, 0, (-128, 127))  # fmt: skip
     shape = layer.output_shape[1:]
-    if _kind(layer) in DENSE:
+    if kind(layer) in DENSE:
         return FullyConnected(int(np.prod(shape[:-1])), sums, shape)
     height, width, inputs, height_out, width_out, _, *stride = (
         *_filled(layer.input_shape[1:], 3), *_filled(shape, 3), *_filled(layer.strides, 2)

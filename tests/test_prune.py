@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,11 +70,42 @@ def test_too_large_a_drop_is_exit_1_says_by_how_much_and_still_prints_the_table(
     assert "50.0%" in done.stdout
 
 
+def pruned_for(root: Path, board: str) -> tuple[subprocess.CompletedProcess[str], dict[str, Any]]:
+    shutil.copy(ROOT / "boards" / f"{board}.toml", root / "boards")
+    done = stage("prune", "tiny", "--board", board, cwd=root)
+    return done, json.loads((root / "build/tiny/prune.json").read_text())
+
+
 def test_a_model_that_gains_nothing_on_the_board_is_not_called_pruned(tiny_copy: Path) -> None:
-    shutil.copy(ROOT / "boards" / "cortex-m4.toml", tiny_copy / "boards")
-    done = stage("prune", "tiny", "--board", "cortex-m4", cwd=tiny_copy)
+    path = tiny_copy / "models/tiny/model.py"
+    path.write_text(path.read_text().replace("sparsity=0.5", "sparsity=0.1"))
+    done, _ = pruned_for(tiny_copy, "cortex-m4")
     assert done.returncode == 1
     assert "its zeros save neither flash nor instructions on cortex-m4" in done.stderr
+
+
+def test_zeros_are_where_the_boards_core_can_skip_them(tiny_copy: Path) -> None:
+    path = tiny_copy / "models/tiny/model.py"
+    path.write_text(path.read_text().replace("sparsity=0.5", "sparsity=0.7"))
+    done, facts = pruned_for(tiny_copy, "cortex-m4")
+    assert "its zeros save neither" not in done.stderr
+    assert (facts["pattern"], facts["core"]) == ("2x2", "cortex-m4")
+    conv = facts["saved"][0]
+    assert (conv["layer"], conv["format"], conv["dense_bytes"]) == ("conv", "sparse", 80)
+    assert conv["bytes"] <= 4 + 7 * 5  # four pairs of outputs, seven of 24 words
+    _, facts = pruned_for(tiny_copy, "host")  # no zeros are skipped there: whether they pay is another core's to say
+    assert facts["pattern"] == "unstructured" and facts["core"] != "host"
+
+
+def test_a_models_pattern_is_noted_anew_where_another_core_wants_another(tiny_copy: Path) -> None:
+    path, seen = tiny_copy / "build/tiny/pattern", []
+    for board in ("cortex-m4", "nano33ble", "rv32"):
+        shutil.copy(ROOT / "boards" / f"{board}.toml", tiny_copy / "boards")
+        assert stage("pattern", "tiny", "--board", board, cwd=tiny_copy).returncode == 0
+        seen.append((path.read_text(), path.stat().st_mtime_ns))
+    assert seen[0] == seen[1] and [text for text, _ in seen] == ["2x2\n", "2x2\n", "unstructured\n"]
+    assert stage("pattern", "tiny", "--board", "rv32", "--pattern", "2x2", cwd=tiny_copy).returncode == 0
+    assert path.read_text() == "2x2\n"
 
 
 def test_a_broken_network_file_names_the_stage_that_makes_it(tiny_copy: Path) -> None:

@@ -52,6 +52,18 @@ def test_zeros_save_where_they_are_many_and_the_core_has_sparse_kernels() -> Non
     assert {row["format"] for row in savings(Network(), PORTABLE)} == {"dense"}
 
 
+def test_zeros_save_words_where_the_core_multiplies_pairs() -> None:
+    network = Network()
+    network.layers = Conv1D("conv", 0.8), Conv1D("few", 0.2), Dense("classes", 0.2)
+    for layer in network.layers:  # [64 inputs, 32 outputs]: groups of four inputs, two of them, the others, outputs
+        words = np.random.default_rng(2).random((16, 1, 2, 16, 1)) >= (0.8 if layer.name == "conv" else 0.3)
+        layer.weights[0] = np.broadcast_to(words, (16, 2, 2, 16, 2)).reshape(64, 32).astype(np.float32)
+    conv, few, classes = savings(network, core_of("cortex-m4"))
+    assert conv["format"] == "sparse" and conv["bytes"] == 16 + 5 * np.count_nonzero(network.layers[0].weights[0]) // 4
+    assert conv["instructions"] < 0.6
+    assert few["format"] == "sparse" and classes["format"] == "dense"  # windows share a word, vectors do not
+
+
 @pytest.mark.parametrize("share", [0.5, 0.9, 0.99])
 def test_a_stream_holds_every_weight_at_its_place(share: float) -> None:
     rng = np.random.default_rng(int(100 * share))

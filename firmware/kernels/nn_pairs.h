@@ -47,23 +47,30 @@ static inline int32_t nn_low(int32_t word)
     return (int16_t)(word & 0xFFFF);
 }
 
-/* Four values of x for four outputs: word[0] holds values 0 and 2, word[1] values 1 and 3. */
-static inline void nn_pairs_four(NN_ROM int32_t *weights, const int32_t *word, int32_t *sums)
+/* Two values of x for two outputs. */
+static inline void nn_pairs_word(int32_t weights, int32_t x, int32_t *sums)
 {
-    for (int8_t i = 0; i < 8; i++) {
-        int32_t both = nn_low(weights[i / 2] >> (i % 2 * 16)), second = (int8_t)(both & 0xFF);
-        int32_t value = nn_low(word[i / 4] >> (i % 2 * 16));
-        sums[i / 2 % 2 * 2] += (both - second) / 256 * value;
-        sums[i / 2 % 2 * 2 + 1] += second * value;
+    for (int8_t half = 0; half < 2; half++, weights >>= 16, x >>= 16) {
+        int32_t both = nn_low(weights), second = (int8_t)(both & 0xFF);
+        sums[0] += (both - second) / 256 * nn_low(x);
+        sums[1] += second * nn_low(x);
     }
 }
 
-/* x widened to every other word of `column`; count: a multiple of four. Returns the column's rest. */
-static inline int32_t *nn_widen(const int8_t *x, int32_t count, int32_t *column)
+/* Four values of x for four outputs: word[0] holds values 0 and 2, word[1] values 1 and 3. */
+static inline void nn_pairs_four(NN_ROM int32_t *weights, const int32_t *word, int32_t *sums)
 {
-    for (; count > 0; count -= 4, x += 4, column += 4) {
+    for (int8_t i = 0; i < 4; i++) {
+        nn_pairs_word(weights[i], word[i / 2], sums + i % 2 * 2);
+    }
+}
+
+/* x widened to every `lanes`th word of `column`; count: a multiple of four. Returns the column's rest. */
+static inline int32_t *nn_widen(const int8_t *x, int32_t count, int32_t *column, int32_t lanes)
+{
+    for (; count > 0; count -= 4, x += 4, column += 2 * lanes) {
         column[0] = nn_pair(x[0], x[2]);
-        column[2] = nn_pair(x[1], x[3]);
+        column[lanes] = nn_pair(x[1], x[3]);
     }
     return column;
 }

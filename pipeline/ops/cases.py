@@ -28,14 +28,16 @@ def typed(rng: np.random.Generator, shape: Sequence[int], name: str, dtype: str,
     return replace(made, dtype=dtype, quant=made.quant if like is None else like.quant)
 
 
-def weights(rng: np.random.Generator, shape: Sequence[int], axis: int | None, zeros: float = 0.0) -> Tensor:
+def weights(rng: np.random.Generator, shape: Sequence[int], axis: int | None, zeros: float = 0.0,
+            empty: slice = slice(0)) -> Tensor:  # fmt: skip
     """Constant int8 weights in [-127, 127]; per channel along `axis`, or per tensor when it is None. `zeros`: their
-    share, at random."""
+    share, at random; `empty`: outputs without any others."""
     channels = 1 if axis is None else shape[axis]
     scale = tuple(float(value) for value in rng.uniform(0.002, 0.05, channels).astype(np.float32))
     data = rng.integers(-127, 128, shape).astype(np.int8)
     if zeros:
         data[rng.random(shape) < zeros] = 0
+    data[empty] = 0
     return Tensor("weights", tuple(shape), "int8", Quant(scale, (0,) * channels, axis or 0), data)
 
 

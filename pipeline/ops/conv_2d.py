@@ -66,7 +66,7 @@ class Conv2D:
                     scratch=lanes * self.sums.weights[0].size, plain=self.sums.weights)  # fmt: skip
 
     def ways(self, core: Core) -> tuple[Call, ...]:
-        """The calls for a core: weights in tiles; in pairs, for two windows at a time; plain; sparse."""
+        """The calls for a core: weights in tiles; in pairs, dense and sparse; plain; sparse."""
         if self.groups > 1:
             return ()
         plain = self._call("nn_conv2d", self.sums.blocks(), 1 if core.one_lane else LANES)
@@ -75,14 +75,19 @@ class Conv2D:
         thin = () if found is None else (self._call("nn_conv2d_sparse", found, lanes),)
         if core.packing == "tiles":
             return (*self._tiled(), plain)
-        fields = pairs.fields(self.sums) if core.packing == "pairs" else None
-        if fields is None:
-            return (plain, *thin)
+        kernels = (("nn_conv2d_pairs", 2), ("nn_conv2d_sparse_pairs", 4))
+        paired = (
+            self._columns(*kernel, fields)
+            for kernel, fields in zip(kernels, pairs.fields(self.sums, core), strict=False)
+        )
+        return (*paired, plain, *thin)
+
+    def _columns(self, kernel: str, lanes: int, fields: Mapping[str, Any]) -> Call:
+        """The call of a kernel that brings the windows of `lanes` places into columns."""
         groups = -(-self.sums.weights[0].size // pairs.BLOCK)
-        head = {**self.window.fields(), "zero": -self.sums.input_offset, "groups": groups}
-        paired = Call("nn_conv2d_pairs_s8", "nn_conv2d_pairs_t", {**head, **fields},
-                      scratch=groups * (2 * 2 * pairs.BLOCK + pairs.BLOCK), plain=self.sums.weights)  # fmt: skip
-        return (paired, plain, *thin)
+        head = {"window": self.window.fields(), "zero": -self.sums.input_offset, "groups": groups}
+        return Call(f"{kernel}_s8", f"{kernel}_t", {**head, **fields},
+                    scratch=groups * pairs.BLOCK * (2 * lanes + 1), plain=self.sums.weights)  # fmt: skip
 
     def _tiled(self) -> tuple[Call, ...]:
         """The call with weights in tiles, if they allow it."""
@@ -121,6 +126,11 @@ class Conv2D:
             x = cases.activation(rng, (1, 4, 7, 11), "input")
             w = cases.weights(rng, (5, 2, 3, 11), axis=0, zeros=0.9)
             yield cls._case(rng, (x, w), ((1, 1 + padding), (1, 1)), padding, 1)
+        for i in range(3):  # filters of nothing, windows that are places, fewer places than kernels take at a time
+            x = cases.activation(rng, (1, *((1, 3), (3, 3), (2, 9))[i], (5, 16, 4)[i]), "input")
+            kernel = ((1, 2), (1, 1), (2, 3))[i]
+            w = cases.weights(rng, (7 - i, *kernel, x.shape[3]), axis=0, zeros=0.85, empty=slice(2, 4))
+            yield cls._case(rng, (x, w), ((1, 1), (1, 1 + i // 2)), 1 - i // 2, 0)
 
     @staticmethod
     def _case(rng: np.random.Generator, tensors: tuple[Tensor, Tensor], steps: tuple[tuple[int, int], tuple[int, int]],

@@ -66,17 +66,15 @@ class FullyConnected:
                     scratch=self._sizes["inputs"], plain=self.sums.weights)  # fmt: skip
 
     def ways(self, core: Core) -> tuple[Call, ...]:
-        """The calls for a core: weights in tiles; in pairs; plain; sparse."""
+        """The calls for a core: weights in tiles; in pairs, dense and sparse; plain; sparse."""
         found = sparse.fields(self.sums) if core.sparse else None
         thin = () if found is None else (self._call("nn_dense_sparse", found),)
         if core.packing == "tiles":
             return (*self._tiled(), self.call())
-        fields = pairs.fields(self.sums) if core.packing == "pairs" else None
-        paired = (
-            ()
-            if fields is None
-            else (Call("nn_dense_pairs_s8", "nn_dense_pairs_t", {**self._sizes, **fields}, plain=self.sums.weights),)
-        )
+        kernels = (("nn_dense_pairs", 0), ("nn_dense_sparse_pairs", -(-self._sizes["inputs"] // pairs.BLOCK) * 8))
+        found_pairs = zip(kernels, pairs.fields(self.sums, core), strict=False)
+        paired = (Call(f"{kernel}_s8", f"{kernel}_t", {**self._sizes, **fields}, scratch, plain=self.sums.weights)
+                  for (kernel, scratch), fields in found_pairs)  # fmt: skip
         return (*paired, self.call(), *thin)
 
     def _tiled(self) -> tuple[Call, ...]:
@@ -113,6 +111,11 @@ class FullyConnected:
             y = cases.activation(rng, (size, size), "output", x.scale * w.scale * 64 * math.sqrt(7))
             yield cases.two_nodes("QUANTIZE", "FULLY_CONNECTED", [x, w, y], ((0,), (0, 1, -1)), "FullyConnectedOptions",
                                   keep_num_dims=True, fused_activation_function=1)  # fmt: skip
+        for rows, inputs, zeros in ((3, 34, 0.85), (1, 1500, 0.998)):  # outputs of nothing; weights far apart
+            x = cases.activation(rng, (rows, inputs), "input")
+            w = cases.weights(rng, (9, inputs), None, zeros, empty=slice(2, 4))
+            y = cases.output_for(rng, x, w, (rows, 9), 5)
+            yield cases.one_node("FULLY_CONNECTED", [x, w, cases.bias(rng, x, w, 9)], y, "FullyConnectedOptions")
 
 
 def _computed(node: Node, graph: Graph) -> BatchMatmul:

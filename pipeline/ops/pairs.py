@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.cores import Core
 from pipeline.fixedpoint import requantize
 from pipeline.ops.base import Int8s
 from pipeline.ops.weighted import Weighted
@@ -16,6 +17,7 @@ from pipeline.ops.weighted import Weighted
 BLOCK = 4  # outputs at a time, and values that are widened together
 HIGH_SUM = 1 << 23  # what the sum of the weights in the high bytes stays below
 LEAST = 3  # outputs; for fewer a block would be empty work
+FAR, MOST = 255, 255  # of a sparse stream: words that one lies behind another, words of two outputs
 BIAS = 1 << 26  # what a bias beside a shift of 5 bits stays below
 
 
@@ -70,15 +72,38 @@ def weights(rows: Int8s) -> NDArray[np.int32] | None:
     return _words(words[..., 0] | words[..., 1] << 16)
 
 
-def fields(sums: Weighted) -> Mapping[str, Any] | None:
-    """The last fields of a struct, in the kernels' order; None if the layer does not fit the layout."""
-    if len(sums.bias) < LEAST:
-        return None
+def stream(words: NDArray[np.int32]) -> NDArray[np.uint8] | None:
+    """Words int32 [output pairs, count] as nn_sparse_pairs.h reads them; None if two outputs have too many."""
+    made = bytearray()
+    for row in words:
+        entries, before = bytearray(), 0
+        for place in np.flatnonzero(row).tolist():
+            far, rest = divmod(place - before, FAR)
+            entries += bytes([FAR, 0, 0, 0, 0]) * far + bytes([rest]) + row[place].astype("<i4").tobytes()
+            before = place
+        if len(entries) > 5 * MOST:
+            return None
+        made += bytes([len(entries) // 5]) + entries
+    return np.frombuffer(bytes(made), np.uint8)
+
+
+def smaller(packed: NDArray[np.int32], outputs: int) -> NDArray[np.uint8] | None:
+    """The stream of what weights() made, or None where it takes no fewer bytes."""
+    made = stream(np.moveaxis(packed, 3, 1).reshape(2 * len(packed), -1)[: -(-outputs // 2)])
+    return made if made is not None and made.nbytes < packed.nbytes else None
+
+
+def fields(sums: Weighted, core: Core) -> tuple[Mapping[str, Any], ...]:
+    """The last fields of a struct, in the kernels' order, with dense weights and, uint8 then, with sparse ones; none if
+    the core has no such kernels, or the layer does not fit the layout."""
+    if core.packing != "pairs" or len(sums.bias) < LEAST:
+        return ()
     sums = settled(sums)
     packed, scales = weights(sums.weights.reshape(len(sums.bias), -1)), rescale(sums)
     if packed is None or scales is None:
-        return None
-    return tail(sums, packed, scales)
+        return ()
+    found = smaller(packed, len(sums.bias)) if core.sparse else None
+    return (tail(sums, packed, scales), *([] if found is None else [tail(sums, found, scales)]))
 
 
 def tail(sums: Weighted, packed: NDArray[Any], scales: NDArray[np.int32]) -> Mapping[str, Any]:

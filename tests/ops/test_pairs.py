@@ -7,9 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from pipeline.cores import core_of
 from pipeline.ops import pairs
 from pipeline.ops.weighted import Weighted
 
+CORE = core_of("cortex-m4")
 RNG = np.random.default_rng(6)
 MULTIPLIER = np.array([1 << 30, (1 << 31) - 1, 0, 1_500_000_000, 1_200_000_000], np.int32)
 
@@ -66,5 +68,30 @@ def test_words_hold_every_weight_twice() -> None:
 )
 def test_what_does_not_fit_is_left_to_the_portable_kernels(change) -> None:  # type: ignore[no-untyped-def]
     sums = layer(filters())
-    assert pairs.fields(sums) is not None
-    assert pairs.fields(change(sums)) is None
+    assert pairs.fields(sums, CORE)
+    assert not pairs.fields(change(sums), CORE)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.999])
+def test_a_stream_holds_every_word_at_its_place(share: float) -> None:
+    words = RNG.integers(-(2**31), 2**31, (5, 1200)).astype(np.int32)
+    words[RNG.random(words.shape) < share] = 0
+    words[3], words[:, :600] = 0, 0  # farther than a byte says
+    made = pairs.stream(words if share > 0.5 else words[:, :800])
+    assert made is not None
+    read, rest, count = np.zeros_like(words), made.tobytes(), 0
+    for row in read:
+        place, entries, rest = 0, rest[1 : 1 + 5 * rest[0]], rest[1 + 5 * rest[0] :]
+        for at in range(0, len(entries), 5):
+            place, count = place + entries[at], count + 1
+            row[place] += np.frombuffer(entries[at + 1 : at + 5], "<i4")[0]
+    assert not rest and count >= np.count_nonzero(words if share > 0.5 else words[:, :800])
+    assert np.array_equal(read, words if share > 0.5 else np.pad(words[:, :800], ((0, 0), (0, 400))))
+
+
+def test_two_outputs_with_too_many_words_stay_dense() -> None:
+    many, few = (pairs.weights(np.resize(np.int8([1, *[0] * rest]), (4, 2560))) for rest in (7, 15))
+    assert many is not None and few is not None
+    assert pairs.smaller(many, 4) is None  # 320 of 1280 words
+    made = pairs.smaller(few, 4)
+    assert made is not None and made.nbytes == 2 * (1 + 5 * 160)

@@ -53,33 +53,48 @@ static inline void nn_limit(int8_t *output, int32_t count, int32_t min, int32_t 
     }
 }
 
-/* x widened to every other word of `column`; count: a multiple of four. Returns the column's rest. */
-__attribute__((noinline, unused)) static int32_t *nn_widen(const int8_t *x, int32_t count, int32_t *column)
+#define NN_WIDEN(lanes)                                                                                                \
+    __attribute__((noinline, unused)) static int32_t *nn_widen_##lanes(const int8_t *x, int32_t count,                 \
+                                                                       int32_t *column)                                \
+    {                                                                                                                  \
+        int32_t even, odd, left = count >> 3;                                                                          \
+        __asm__ volatile(                                                                                              \
+            "tst %[count], #4\n\t"                                                                                     \
+            "beq 2f\n\t"                                                                                               \
+            "b 3f\n"                                                                                                   \
+            "1:\n\t"                                                                                                   \
+            "ldr %[even], [%[x]], #4\n\t"                                                                              \
+            "sub %[left], %[left], #1\n\t"                                                                             \
+            "sxtb16 %[odd], %[even], ror #8\n\t"                                                                       \
+            "sxtb16 %[even], %[even]\n\t"                                                                              \
+            "str %[even], [%[column]], #4*" #lanes "\n\t"                                                              \
+            "str %[odd], [%[column]], #4*" #lanes "\n"                                                                 \
+            "3:\n\t"                                                                                                   \
+            "ldr %[even], [%[x]], #4\n\t"                                                                              \
+            "sxtb16 %[odd], %[even], ror #8\n\t"                                                                       \
+            "sxtb16 %[even], %[even]\n\t"                                                                              \
+            "str %[even], [%[column]], #4*" #lanes "\n\t"                                                              \
+            "str %[odd], [%[column]], #4*" #lanes "\n"                                                                 \
+            "2:\n\t"                                                                                                   \
+            "cmp %[left], #0\n\t"                                                                                      \
+            "bne 1b"                                                                                                   \
+            : [x] "+&r"(x), [column] "+&r"(column), [left] "+&r"(left), [even] "=&r"(even), [odd] "=&r"(odd)           \
+            : [count] "r"(count)                                                                                       \
+            : "cc", "memory");                                                                                         \
+        return column;                                                                                                 \
+    }
+
+NN_WIDEN(1)
+NN_WIDEN(2)
+NN_WIDEN(4)
+
+/* x widened to every `lanes`th word of `column`, a constant; count: a multiple of four. Returns the column's rest. */
+static inline __attribute__((always_inline)) int32_t *nn_widen(const int8_t *x, int32_t count, int32_t *column,
+                                                               int32_t lanes)
 {
-    int32_t even, odd, left = count >> 3;
-    __asm__ volatile("tst %[count], #4\n\t"
-                     "beq 2f\n\t"
-                     "b 3f\n"
-                     "1:\n\t"
-                     "ldr %[even], [%[x]], #4\n\t"
-                     "sub %[left], %[left], #1\n\t"
-                     "sxtb16 %[odd], %[even], ror #8\n\t"
-                     "sxtb16 %[even], %[even]\n\t"
-                     "str %[even], [%[column]], #8\n\t"
-                     "str %[odd], [%[column]], #8\n"
-                     "3:\n\t"
-                     "ldr %[even], [%[x]], #4\n\t"
-                     "sxtb16 %[odd], %[even], ror #8\n\t"
-                     "sxtb16 %[even], %[even]\n\t"
-                     "str %[even], [%[column]], #8\n\t"
-                     "str %[odd], [%[column]], #8\n"
-                     "2:\n\t"
-                     "cmp %[left], #0\n\t"
-                     "bne 1b"
-                     : [x] "+&r"(x), [column] "+&r"(column), [left] "+&r"(left), [even] "=&r"(even), [odd] "=&r"(odd)
-                     : [count] "r"(count)
-                     : "cc", "memory");
-    return column;
+    return lanes == 4   ? nn_widen_4(x, count, column)
+           : lanes == 2 ? nn_widen_2(x, count, column)
+                        : nn_widen_1(x, count, column);
 }
 
 /* `count` bytes to `to`; returns its end. */
