@@ -154,7 +154,7 @@ def _stored(call: Called, times: int) -> Features:
         return {}
     return {
         "stored": times * weights.nbytes,
-        "rows": times * len(call.fields["bias" if "bias" in call.fields else "rescale"]),
+        "rows": times * len(call.fields["rescale" if "rescale" in call.fields else "multiplier"]),
     }
 
 
