@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +12,18 @@ import pytest
 from conftest import ROOT
 
 from pipeline import flatbuffer
+from pipeline.board import load_board
 from pipeline.cores import PORTABLE, core_of
 from pipeline.generate import generate
-from pipeline.ops import sparse
+from pipeline.graph import Graph
+from pipeline.ops import cases, sparse
 from pipeline.ops.fully_connected import FullyConnected
 from pipeline.saving import savings
+
+sys.path.insert(0, str(ROOT / "benchmarks"))
+import calibrate
+import small_layers
+from small_layers import Room
 
 
 class Dense:
@@ -52,12 +61,19 @@ def test_zeros_save_where_they_are_many_and_the_core_has_sparse_kernels() -> Non
     assert {row["format"] for row in savings(Network(), PORTABLE)} == {"dense"}
 
 
+def in_words(inputs: int, outputs: int, share: float) -> np.ndarray:
+    """Which weights are left, bool [inputs, outputs], where `share` of the words of pairs are not."""
+    groups, both = -(-inputs // 4), -(-outputs // 2)
+    words = np.random.default_rng(2).permutation(2 * groups * both) >= round(share * 2 * groups * both)
+    wide = np.broadcast_to(words.reshape(groups, 1, 2, both, 1), (groups, 2, 2, both, 2))
+    return wide.reshape(4 * groups, 2 * both)[:inputs, :outputs]
+
+
 def test_zeros_save_words_where_the_core_multiplies_pairs() -> None:
     network = Network()
     network.layers = Conv1D("conv", 0.8), Conv1D("few", 0.2), Dense("classes", 0.2)
-    for layer in network.layers:  # [64 inputs, 32 outputs]: groups of four inputs, two of them, the others, outputs
-        words = np.random.default_rng(2).random((16, 1, 2, 16, 1)) >= (0.8 if layer.name == "conv" else 0.3)
-        layer.weights[0] = np.broadcast_to(words, (16, 2, 2, 16, 2)).reshape(64, 32).astype(np.float32)
+    for layer in network.layers:
+        layer.weights[0] = in_words(64, 32, 0.8 if layer.name == "conv" else 0.3).astype(np.float32)
     conv, few, classes = savings(network, core_of("cortex-m4"))
     assert conv["format"] == "sparse" and conv["bytes"] == 16 + 5 * np.count_nonzero(network.layers[0].weights[0]) // 4
     assert conv["instructions"] < 0.6
@@ -102,3 +118,46 @@ def test_the_plan_takes_sparse_weights_unless_told_to_stay_dense(
     assert [name for name, _ in kernels[False]] == ["nn_dense_sparse_s8"]
     assert [name for name, _ in kernels[True]] == ["nn_dense_s8"]
     assert kernels[False][0][1] < kernels[True][0][1]
+
+
+def convolution(rng: np.random.Generator, size: int, depth: int, filters: int) -> Graph:
+    """As in rehab: five taps, every second place."""
+    w = cases.weights(rng, (filters, 1, 5, depth), 0)
+    return small_layers.window("CONV_2D", rng, small_layers.activation(rng, (1, 1, size, depth)), w, 2)
+
+
+def vector(rng: np.random.Generator, inputs: int, outputs: int) -> Graph:
+    x, w = small_layers.activation(rng, (1, inputs)), cases.weights(rng, (outputs, inputs), None)
+    y = cases.output_for(rng, x, w, (1, outputs), inputs)
+    return cases.one_node("FULLY_CONNECTED", [x, w, cases.bias(rng, x, w, outputs)], y, "FullyConnectedOptions")
+
+
+def pruned(graph: Graph, share: float) -> Graph:
+    """The graph with zeros in words."""
+    w = graph.tensors[1]
+    assert w.data is not None
+    left = in_words(w.count // w.shape[0], w.shape[0], share).T.reshape(w.shape)
+    return replace(graph, tensors=(graph.tensors[0], replace(w, data=w.data * left), *graph.tensors[2:]))
+
+
+SHAPES = {
+    "rehab": [(convolution, (128, 6, 16)), (convolution, (64, 16, 32)), (convolution, (32, 32, 32)), (vector, (32, 7))],
+    "bearing": [(vector, sizes) for sizes in ((128, 32), (32, 8), (8, 32), (32, 128))],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SHAPES)
+def test_four_of_five_words_of_zero_take_less_on_a_cortex_m4(name: str) -> None:
+    board, room, rng = load_board("cortex-m4"), Room(1024, 0, 0, 0), np.random.default_rng(5)
+    model = calibrate.Model(core_of(board.core), room)
+    for make, sizes in SHAPES[name]:
+        model.add(pruned(make(rng, *sizes), 0.8))
+    made = model.plan
+    counts = calibrate.counted(board, made, room)
+    taken = [(step.call.kernel, count, step.weights_bytes) for step, count in zip(made.steps, counts, strict=True)]
+    sparse = [figures for kernel, *figures in taken if kernel.endswith("_sparse_pairs_s8")]
+    dense = [figures for kernel, *figures in taken if kernel in ("nn_conv2d_pairs_s8", "nn_dense_pairs_s8")]
+    assert len(dense) == len(sparse) == 4
+    instructions, size = np.sum(sparse, axis=0) / np.sum(dense, axis=0)
+    assert instructions <= 0.60 and size <= 0.45
