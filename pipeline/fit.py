@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.network import given
 from pipeline.progress import progress
 from pipeline.spec import Model, Side
 from pipeline.windows import Augment
@@ -53,15 +54,18 @@ def fit(
         return Fit({}, 0, None)
     classify, watched = spec.task == "classification", "val_loss" if len(val.x) else "loss"
     loss, measures = ("sparse_categorical_crossentropy", ["accuracy"]) if classify else ("mse", [])
-    network.compile(keras.optimizers.Adam(course.rate), loss, measures)
+    several = len(network.outputs) > 1
+    judged = [i == spec.output for i in range(len(network.outputs))]
+    losses, measured = [loss if each else None for each in judged], [measures if each else [] for each in judged]
+    network.compile(keras.optimizers.Adam(course.rate), *((losses, measured) if several else (loss, measures)))
     schedule = keras.callbacks.LearningRateScheduler(lambda epoch: cosine(epoch, course.epochs, course.rate))
     stop = keras.callbacks.EarlyStopping(watched, patience=course.patience or 0, restore_best_weights=True)
     weights = class_weights(train.y) if classify else None
     with progress(course.title, course.epochs) as advance:
         show = keras.callbacks.LambdaCallback(on_epoch_end=lambda _, logs: advance(1, _note(logs, watched)))
         history = network.fit(
-            batches(keras, train, spec, augment, weights),
-            validation_data=(val.x, val.y if classify else val.x) if len(val.x) else None,
+            batches(keras, network, train, spec, augment, weights),
+            validation_data=(given(network, val.x), val.y if classify else val.x) if len(val.x) else None,
             epochs=course.epochs,
             verbose=0,
             shuffle=False,
@@ -71,7 +75,9 @@ def fit(
     return Fit({key: [round(float(v), 6) for v in values] for key, values in history.items()}, kept, weights)
 
 
-def batches(keras: Any, train: Side, spec: Model, augment: Augment | None, weights: list[float] | None) -> Any:
+def batches(
+    keras: Any, network: Any, train: Side, spec: Model, augment: Augment | None, weights: list[float] | None
+) -> Any:
     """Shuffled batches of (windows, targets[, window weights]), changed by `augment` anew each epoch."""
     classify, sequence = spec.task == "classification", keras.utils.Sequence
     size, random = spec.training.batch, np.random.default_rng(spec.seed)
@@ -91,7 +97,7 @@ def batches(keras: Any, train: Side, spec: Model, augment: Augment | None, weigh
         def __getitem__(self, index: int) -> tuple[NDArray[Any], ...]:
             chosen = self.order[index * size : (index + 1) * size]
             x = train.x[chosen] if augment is None else augment(train.x[chosen], random)
-            batch = (x, train.y[chosen] if classify else x)
+            batch = (given(network, x), train.y[chosen] if classify else x)
             return batch if y_weights is None else (*batch, y_weights[chosen])
 
     return Batches()

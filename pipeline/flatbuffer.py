@@ -131,7 +131,7 @@ def _read_tensor(model: Any, tensor: Any) -> Tensor:
 
 
 def _read_quant(quant: Any) -> Quant | None:
-    if quant is None or quant.ScaleLength() == 0:
+    if quant is None or not (quant.ScaleLength() and quant.ZeroPointLength()):
         return None
     scale = tuple(float(value) for value in quant.ScaleAsNumpy())
     return Quant(scale, _ints(quant.ZeroPointAsNumpy()), quant.QuantizedDimension())
@@ -162,6 +162,18 @@ def _read_options(operator: Any) -> dict[str, Any]:
         elif not inspect.signature(method).parameters:
             options[_snake(name)] = method()
     return options
+
+
+def as_called(content: bytes) -> bytes:
+    """The file with its inputs and outputs in the order of the function that was converted, which the numbers in the
+    signature's names tell: TensorFlow's converter leaves them in another."""
+    made = bytearray(content)
+    model = tflite.Model.GetRootAs(made, 0)
+    graph, named = model.Subgraphs(0), model.SignatureDefs(0)
+    for edge, at in ((graph.InputsAsNumpy(), named.Inputs), (graph.OutputsAsNumpy(), named.Outputs)):
+        maps = sorted(map(at, range(len(edge))), key=lambda each: [int(n) for n in re.findall(rb"\d+", each.Name())])
+        edge[:] = [each.TensorIndex() for each in maps]  # a view of `made`
+    return bytes(made)
 
 
 # Writing: what tests and repro folders need, with the same names that reading gives.

@@ -45,14 +45,15 @@ def _fold(source: Source, whole: Side, parts: list[list[int]], index: int, facts
     held, watched = parts[index], parts[(index + 1) % len(parts)]
     learnt = [group for part in parts for group in part if group not in held and group not in watched]
     constants, (train, val, test) = restandardise(
-        [whole.of(groups) for groups in (learnt, watched, held)], facts["standardise"]
+        [whole.of(groups) for groups in (learnt, watched, held)], facts["standardise"], *source.spec.shapes
     )
     network, settings = build_network(source), source.spec.training
     title = f"{source.name}: fold {index + 1} of {len(parts)}"
     course = Course(title, settings.epochs, settings.rate, settings.patience)
     keras_ = keras(source.spec.seed)
     fitted = fit(keras_, network, source.spec, train, val, course, augmentation(source, constants))
-    figures = metrics.score(task_of(source.spec), outputs(network, test.x), test.y, test.x, "float")
+    made = outputs(network, test.x, source.spec.output)
+    figures = metrics.score(task_of(source.spec), made, test.y, test.x, "float")
     names = [facts["groups"][group] for group in held]
     return {"test": names, "kept_epoch": fitted.kept, "windows": len(test.x), **figures}
 

@@ -33,15 +33,23 @@ def _decided(values: NDArray[Any], quantization: Mapping[str, Any]) -> NDArray[n
 
 
 def quantize(values: Real, quantization: Mapping[str, Any]) -> NDArray[np.int8]:
-    """int8 values of real numbers: round(r / scale) + zero_point, ties to even, clamped to -128..127; the bytes of a
-    wider type [n, bytes] where the model takes a single input of it."""
-    parts = quantization.get("parts", [{"dtype": "int8"}])
-    if len(parts) != 1:
-        raise ValueError("real numbers are quantized for models with one input only")
-    steps, dtype = np.rint(values / np.float32(quantization["scale"])) + quantization["zero_point"], parts[0]["dtype"]
+    """int8 values of real numbers: round(r / scale) + zero_point, ties to even, clamped to -128..127; where the model
+    takes several inputs, or another type, windows [n, bytes] of packed ones [n, values]."""
+    if "parts" not in quantization:
+        return _steps(values, quantization, "int8")
+    made, start = np.zeros((len(values), *quantization["shape"]), np.int8), 0
+    flat = values.reshape(len(values), -1)
+    for part in quantization["parts"]:
+        end = start + int(np.prod(part["shape"], dtype=np.int64))
+        steps = np.ascontiguousarray(_steps(flat[:, start:end], part, part["dtype"])).view(np.int8)
+        made[:, part["at"] : part["at"] + steps.shape[1]], start = steps, end
+    return made
+
+
+def _steps(values: Real, quantization: Mapping[str, Any], dtype: str) -> NDArray[Any]:
     limits = np.iinfo(dtype)
-    made = np.asarray(np.clip(steps, limits.min, limits.max), dtype)
-    return made if dtype == "int8" else made.reshape(len(values), -1).view(np.int8)
+    steps = np.rint(values / np.float32(quantization["scale"])) + quantization["zero_point"]
+    return np.asarray(np.clip(steps, limits.min, limits.max), dtype)
 
 
 def single(quantization: Mapping[str, Any]) -> tuple[tuple[int, ...], np.dtype[Any]]:

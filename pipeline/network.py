@@ -16,6 +16,7 @@ from pipeline.files import needed
 from pipeline.keras3 import activations, as_tf_keras, is_keras3
 from pipeline.problem import EXIT_TOOL, Problem
 from pipeline.spec import Model, Source
+from pipeline.windows import unpack
 
 Task = dict[str, Any]
 # An LSTM like this becomes UNIDIRECTIONAL_SEQUENCE_LSTM.
@@ -56,18 +57,37 @@ def keras(seed: int) -> Any:
 def build_network(source: Source) -> Any:
     """The model's network, seeded, in tf_keras; a Problem when it is no network or does not fit the windows."""
     keras_ = keras(source.spec.seed)
-    network, spec = source.network(), source.spec
+    network = source.network()
     if is_keras3(network):
         network = as_tf_keras(network, keras_, source.path)
     if not isinstance(network, keras_.Model):
         made = f"{type(network).__module__.split('.')[0]} {type(network).__name__}"
         raise Problem(source.path, f"network() gives a {made}, not a Keras model", "return a Sequential or a Model")
-    takes, gives = tuple(network.input_shape[1:]), tuple(network.output_shape[1:])
-    wanted = spec.window.shape if spec.task == "anomaly" else (len(spec.labels),)
-    if (takes, gives) != (spec.window.shape, wanted):
-        what = f"network() turns {takes} into {gives}, SPEC says {spec.window.shape} into {wanted}"
-        raise Problem(source.path, what)
+    _check_edges(source, network)
     return network
+
+
+def _check_edges(source: Source, network: Any) -> None:
+    """The network's inputs are those of SPEC.window, and the judged output is the task's."""
+    spec, edges = source.spec, (network.input, network.output)
+    if any(isinstance(edge, dict) for edge in edges):
+        hint = "return Model([a, b], [c, d]): windows and outputs are told apart by their order"
+        raise Problem(source.path, "network() has its inputs or outputs in a dict", hint)
+    takes, gives = ([tuple(each.shape[1:]) for each in tensors] for tensors in (network.inputs, network.outputs))
+    if not 0 <= spec.output < len(gives):
+        raise Problem(
+            source.path, f"SPEC judges output {spec.output}, network() has {len(gives)}", "outputs count from 0"
+        )
+    wanted = spec.shape if spec.task == "anomaly" else (len(spec.labels),)
+    if (tuple(takes), gives[spec.output]) != (spec.shapes, wanted):
+        said, known = (" and ".join(map(str, shapes)) for shapes in (takes, spec.shapes))
+        raise Problem(source.path, f"network() turns {said} into {gives[spec.output]}, SPEC says {known} into {wanted}")
+
+
+def given(network: Any, x: NDArray[np.float32]) -> Any:
+    """Windows as the network takes them: an array, or a tuple of one for each input."""
+    parts = unpack(x, *(tuple(each.shape[1:]) for each in network.inputs))
+    return parts[0] if len(parts) == 1 else tuple(parts)
 
 
 def unrolled(network: Any) -> Any:
@@ -94,14 +114,16 @@ def _roll(tree: Any) -> bool:
     return any([_roll(each) for each in tree.values()])
 
 
-def outputs(network: Any, x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The network's outputs [n, *out] for windows [n, *shape]."""
-    return np.asarray(network.predict(x, batch_size=256, verbose=0), np.float32)
+def outputs(network: Any, x: NDArray[np.float32], judged: int = 0) -> NDArray[np.float32]:
+    """The network's outputs [n, *out] for windows [n, *shape]; of several outputs the judged one's."""
+    made = network.predict(given(network, x), batch_size=256, verbose=0)
+    return np.asarray(made[judged] if isinstance(made, list) else made, np.float32)
 
 
 def task_of(spec: Model) -> Task:
     """The task as quantize.json holds it; thresholds come with `evaluate`."""
-    return {"kind": spec.task, "labels": list(spec.labels), **({"threshold": {}} if spec.task == "anomaly" else {})}
+    task: Task = {"kind": spec.task, "labels": list(spec.labels), "output": spec.output}
+    return task | ({"threshold": {}} if spec.task == "anomaly" else {})
 
 
 def load_network(path: Path, made_by: str, seed: int) -> Any:

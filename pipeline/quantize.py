@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline import edges, metrics, reference, words
 from pipeline.files import build_dir, model_id, read_json, write_arrays, write_bytes, write_json
-from pipeline.flatbuffer import read
+from pipeline.flatbuffer import as_called, read
 from pipeline.graph import Graph
 from pipeline.islands import in_integers
 from pipeline.limits import check_drop, check_minimum
@@ -23,7 +23,7 @@ from pipeline.network import load_network, outputs, quiet, unrolled
 from pipeline.problem import Problem, run
 from pipeline.progress import say
 from pipeline.spec import ACTIVATIONS, Side, Source, load_model
-from pipeline.windows import read_windows, side_of
+from pipeline.windows import read_windows, side_of, unpack
 
 CALIBRATION_WINDOWS = 400
 INTEGERS = {8: ("int8", "int32"), 16: ("int16", "int8", "int32", "int64")}  # of tensors; by bits of activations
@@ -57,7 +57,7 @@ def convert(network: Any, *windows: NDArray[np.float32], activations: int = 8) -
         # CMSIS-NN, under TFLite Micro, has 16x8 dense layers with one scale only
         converter._experimental_disable_per_channel_quantization_for_dense_layers = activations == 16
         try:
-            return bytes(converter.convert())
+            return as_called(bytes(converter.convert()))
         except RuntimeError as error:
             raise _narrow_only(error) or error from error
 
@@ -109,17 +109,17 @@ def quantize(name: str, activations: int | None = None) -> int:
     networks = _networks(source, folder)
     arrays, windows_facts = read_windows(name)
     chosen = calibration(side_of(arrays, "train"), source.spec.seed)
-    flatbuffer = convert(networks["pruned"], arrays["x_train"][chosen], activations=bits)
+    flatbuffer = convert(networks["pruned"], *unpack(arrays["x_train"][chosen], *source.spec.shapes), activations=bits)
     graph = read(flatbuffer, f"{name}: the converted model")
     check_integer(graph, f"{name}: the converted model", bits)
     warn_of_many(graph, name)
-    first, last = (edges.facts(graph.edge(each)) for each in edges.EDGES)
+    first, last = edges.facts(graph.edge("input")), edges.facts(graph.edge("output"), source.spec.output)
     task = pruned_facts["task"]
     int8 = _int8_rung(name, flatbuffer, task, arrays, first, last)
     figures, engine = {**pruned_facts["metrics"], "int8": int8.pop("metrics")}, int8.pop("engine")
     test = side_of(arrays, "test")
     write_bytes(folder / "model.tflite", flatbuffer)
-    reals = {f"{rung}_outputs": outputs(network, test.x) for rung, network in networks.items()}
+    reals = {f"{rung}_outputs": outputs(network, test.x, task["output"]) for rung, network in networks.items()}
     write_arrays(folder / "reference.npz", {**int8, "labels": test.y, "groups": test.g, **reals}, packed=False)
     write_json(
         folder / "quantize.json",

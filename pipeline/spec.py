@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,17 +68,30 @@ class Training:
 class Model:
     """The facts of one model. `labels` are the classes in order of the outputs, or (normal, fault) for anomaly.
 
+    `window` is one for each of the network's inputs, in its order; `output` says which of several outputs is trained
+    and judged, counted from 0.
     `activations` have 8 bits or 16, inputs and outputs too; weights have 8.
     """
 
     task: Literal["classification", "anomaly"]
-    window: Window
+    window: Window | tuple[Window, ...]
     labels: tuple[str, ...]
     sparsity: float
     seed: int
     training: Training
     limits: Limits
     activations: Literal[8, 16] = 8
+    output: int = 0
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """The shape of each input."""
+        return tuple(each.shape for each in (self.window if isinstance(self.window, tuple) else (self.window,)))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of a window as `Side` has it: of several inputs their values side by side."""
+        return self.shapes[0] if len(self.shapes) == 1 else (sum(map(math.prod, self.shapes)),)
 
     def __post_init__(self) -> None:
         """Facts that do not fit together are a ValueError, which `load_model` reports with the file's name."""
@@ -85,6 +99,8 @@ class Model:
             raise ValueError(f"task is {self.task}, not {' or '.join(METRICS)}")
         if not 0 <= self.sparsity < 1:
             raise ValueError(f"sparsity is {self.sparsity}, not a share below 1")
+        if self.task == "anomaly" and len(self.shapes) > 1:
+            raise ValueError(f"window has {len(self.shapes)} inputs, an anomaly model reconstructs one")
         if len(self.labels) < 2:
             raise ValueError(f"labels are {len(self.labels)}, two or more are needed")
         if self.activations not in ACTIVATIONS:
@@ -97,7 +113,8 @@ class Model:
 
 @dataclass(frozen=True)
 class Side:
-    """One side of a split: windows x [n, *shape] float32, labels y [n], and the group (index) each window is of."""
+    """One side of a split: windows x [n, *shape] float32, labels y [n], and the group (index) each window is of; for
+    a network of several inputs x is `pack(a, b)` of pipeline.windows."""
 
     x: NDArray[np.float32]
     y: NDArray[np.int64]

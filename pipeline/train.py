@@ -23,9 +23,10 @@ def evaluate(network: Any, task: Task, arrays: Arrays, rung: str) -> dict[str, A
     """Metrics on the test side; an anomaly task's threshold for this rung is calibrated on the way, into `task`."""
     if task["kind"] == "anomaly":
         calib = side_of(arrays, "calib")
-        task["threshold"][rung] = metrics.threshold(metrics.anomaly_scores(outputs(network, calib.x), calib.x))
+        made = outputs(network, calib.x, task["output"])
+        task["threshold"][rung] = metrics.threshold(metrics.anomaly_scores(made, calib.x))
     test = side_of(arrays, "test")
-    return metrics.score(task, outputs(network, test.x), test.y, test.x, rung)
+    return metrics.score(task, outputs(network, test.x, task["output"]), test.y, test.x, rung)
 
 
 def train(name: str) -> int:

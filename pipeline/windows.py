@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -38,13 +39,34 @@ def gather(recordings: list[tuple[NDArray[np.float32], int, int]]) -> Side:
     return Side(x, y, np.repeat(np.array([group for _, _, group in recordings], np.int64), counts))
 
 
+def pack(*inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Windows of several inputs, an array [n, *shape] for each, as one array [n, values]: their values side by side."""
+    return np.concatenate([np.asarray(each, np.float32).reshape(len(each), -1) for each in inputs], axis=1)
+
+
+def unpack(x: NDArray[np.float32], *shapes: tuple[int, ...]) -> list[NDArray[np.float32]]:
+    """The array [n, *shape] of each input; x itself where there is one."""
+    if len(shapes) == 1:
+        return [x]
+    ends = np.cumsum([math.prod(shape) for shape in shapes])[:-1]
+    return [part.reshape(len(x), *shape) for part, shape in zip(np.split(x, ends, axis=1), shapes, strict=True)]
+
+
 def empty_side(shape: tuple[int, ...]) -> Side:
     """A side without windows."""
     return Side(np.zeros((0, *shape), np.float32), np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
-def standardisation(train: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Mean and standard deviation of each channel (last axis) of the training windows; a constant channel gets 1."""
+def standardisation(
+    train: NDArray[np.float32], *shapes: tuple[int, ...]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Mean and standard deviation of each channel (last axis) of the training windows, a constant channel gets 1; where
+    several inputs of these shapes are packed, of each value [values]."""
+    if len(shapes) > 1:
+        each = zip(unpack(train, *shapes), shapes, strict=True)
+        spread = [[np.broadcast_to(value, (1, *shape)) for value in standardisation(x)] for x, shape in each]
+        mean, scale = (pack(*values)[0] for values in zip(*spread, strict=True))
+        return mean, scale
     axes = tuple(range(train.ndim - 1))
     mean, scale = train.mean(axes, dtype=np.float64), train.std(axes, dtype=np.float64)
     return mean.astype(np.float32), np.where(scale > 0, scale, 1.0).astype(np.float32)
@@ -62,11 +84,13 @@ def augmentation(source: Source, constants: dict[str, Any]) -> Augment | None:
     return standardised
 
 
-def restandardise(sides: list[Side], constants: dict[str, Any]) -> tuple[dict[str, Any], list[Side]]:
+def restandardise(
+    sides: list[Side], constants: dict[str, Any], *shapes: tuple[int, ...]
+) -> tuple[dict[str, Any], list[Side]]:
     """Sides that were standardised with `constants`, standardised anew by the first of them, and its constants."""
     mean, scale = _constants(constants)
     physical = [side.x * scale + mean for side in sides]
-    mean, scale = standardisation(physical[0])
+    mean, scale = standardisation(physical[0], *shapes)
     anew = [Side(((x - mean) / scale).astype(np.float32), s.y, s.g) for x, s in zip(physical, sides, strict=True)]
     return {"mean": mean.tolist(), "scale": scale.tolist()}, anew
 
@@ -101,8 +125,9 @@ def _shared_groups(source: Source, splits: Splits) -> list[Problem]:
 
 def _misfits(source: Source, side: Side) -> list[str]:
     spec, misfits = source.spec, []
-    if side.x.shape[1:] != spec.window.shape:
-        misfits.append(f"{side.x.shape[1:]}, SPEC.window says {spec.window.shape}")
+    if side.x.shape[1:] != spec.shape:
+        packed = f": {' and '.join(map(str, spec.shapes))}, by pack()" if len(spec.shapes) > 1 else ""
+        misfits.append(f"{side.x.shape[1:]}, SPEC.window says {spec.shape}{packed}")
     if not np.isfinite(side.x).all():
         misfits.append("with numbers that are not finite")
     if len(side.y) and not 0 <= side.y.min() <= side.y.max() < len(spec.labels):
@@ -127,7 +152,7 @@ def make_windows(name: str) -> Path:
     say(f"{name}: cutting windows")
     splits = source.windows()
     check_splits(source, splits)
-    mean, scale = standardisation(splits.train.x)
+    mean, scale = standardisation(splits.train.x, *source.spec.shapes)
     if not source.spec.training.epochs:  # the network knows them as they are
         mean, scale = np.zeros_like(mean), np.ones_like(scale)
     arrays: Arrays = {}
@@ -174,7 +199,7 @@ def _describe(source: Source, splits: Splits, mean: NDArray[np.float32], scale: 
         "sides": {name: [splits.groups[g] for g in sorted(set(side.g.tolist()))] for name, side in sides.items()},
         "counts": {name: _counts(side, source.spec.labels) for name, side in sides.items()},
         "provenance": asdict(splits.provenance),
-        "window": asdict(source.spec.window),
+        "window": asdict(source.spec)["window"],
         "standardise": {"mean": mean.tolist(), "scale": scale.tolist()},
     }
 

@@ -81,12 +81,12 @@ def test_the_judged_output_is_dequantized_and_a_named_class_is_one_hot() -> None
     assert metrics.dequantize(made, place).tolist() == [[0, 0, 1]]
 
 
-def test_real_numbers_are_quantized_to_the_only_inputs_type() -> None:
+def test_real_numbers_are_quantized_to_the_inputs_types() -> None:
     (wide,) = two().edge("input")[1:]
     made = metrics.quantize(np.array([[1.0, -1.0, 1e9]], np.float32), edges.facts([wide]))
     assert edges.split([wide], made[0])[0].tolist() == [[512, -512, 32767]]
-    with pytest.raises(ValueError, match="one input only"):
-        metrics.quantize(np.zeros((1, 3), np.float32), edges.facts(two().edge("input")))
+    both = metrics.quantize(np.array([[1.0, -1.0, 9.0, 1.0, -1.0, 0.0]], np.float32), edges.facts(two().edge("input")))
+    assert [values.tolist() for values in edges.split(two().edge("input"), both[0])] == [[[5, 1, 21]], [[512, -512, 0]]]
 
 
 def test_the_generated_function_finds_each_of_them_in_its_place() -> None:
