@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.network import given
 from pipeline.progress import progress
 from pipeline.spec import Model, Side
-from pipeline.windows import Augment
+from pipeline.windows import Augment, given
 
 UNEVEN = 1.2  # classes get weights when the largest has this many times the windows of the smallest
 LAST_RATE = 0.01  # the cosine schedule ends at this share of the first rate

@@ -16,7 +16,7 @@ from pipeline.files import needed
 from pipeline.keras3 import activations, as_tf_keras, is_keras3
 from pipeline.problem import EXIT_TOOL, Problem
 from pipeline.spec import Model, Source
-from pipeline.windows import unpack
+from pipeline.windows import given
 
 Task = dict[str, Any]
 # An LSTM like this becomes UNIDIRECTIONAL_SEQUENCE_LSTM.
@@ -82,12 +82,6 @@ def _check_edges(source: Source, network: Any) -> None:
     if (tuple(takes), gives[spec.output]) != (spec.shapes, wanted):
         said, known = (" and ".join(map(str, shapes)) for shapes in (takes, spec.shapes))
         raise Problem(source.path, f"network() turns {said} into {gives[spec.output]}, SPEC says {known} into {wanted}")
-
-
-def given(network: Any, x: NDArray[np.float32]) -> Any:
-    """Windows as the network takes them: an array, or a tuple of one for each input."""
-    parts = unpack(x, *(tuple(each.shape[1:]) for each in network.inputs))
-    return parts[0] if len(parts) == 1 else tuple(parts)
 
 
 def unrolled(network: Any) -> Any:

@@ -52,6 +52,12 @@ def unpack(x: NDArray[np.float32], *shapes: tuple[int, ...]) -> list[NDArray[np.
     return [part.reshape(len(x), *shape) for part, shape in zip(np.split(x, ends, axis=1), shapes, strict=True)]
 
 
+def given(network: Any, x: NDArray[np.float32]) -> Any:
+    """Windows as the network takes them: an array, or a tuple of one for each input."""
+    parts = unpack(x, *(tuple(each.shape[1:]) for each in network.inputs))
+    return parts[0] if len(parts) == 1 else tuple(parts)
+
+
 def empty_side(shape: tuple[int, ...]) -> Side:
     """A side without windows."""
     return Side(np.zeros((0, *shape), np.float32), np.zeros(0, np.int64), np.zeros(0, np.int64))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 import pkgutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -204,14 +204,6 @@ def need_alike(node: Node, graph: Graph, *tensors: Tensor, any_scale: bool = Fal
             raise Problem(graph.label(node), f"makes {tensor.dtype} of {first.dtype}", f"it moves {', '.join(DTYPES)}")
         if first.dtype in ("int8", "int16") and not any_scale:
             need_same_quant(node, graph, first, tensor)
-
-
-def need_shape(node: Node, graph: Graph, shape: Iterable[int]) -> None:
-    """The output is declared as what constants make of the input: else a damaged file asks for any amount of memory."""
-    made, y = list(shape), graph.output(node)
-    if made != list(y.shape):
-        raise Problem(graph.label(node), f"makes {made}, but {y.name} is declared {list(y.shape)}",
-                      "the file is damaged: convert it again")  # fmt: skip
 
 
 def need_one_batch(node: Node, graph: Graph, x: Tensor) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -68,3 +68,11 @@ def constant_ints(node: Node, graph: Graph, slot: int, what: str) -> tuple[int, 
     data = need_constant(node, graph, slot, what).data
     assert data is not None
     return tuple(int(value) for value in data.reshape(-1))
+
+
+def need_shape(node: Node, graph: Graph, shape: Iterable[int]) -> None:
+    """The output is declared as what constants make of the input: else a damaged file asks for any amount of memory."""
+    made, y = list(shape), graph.output(node)
+    if made != list(y.shape):
+        raise Problem(graph.label(node), f"makes {made}, but {y.name} is declared {list(y.shape)}",
+                      "the file is damaged: convert it again")  # fmt: skip

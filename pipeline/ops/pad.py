@@ -11,9 +11,9 @@ import numpy as np
 
 from pipeline.graph import Graph, Node, Tensor
 from pipeline.ops import cases
-from pipeline.ops.base import Int8s, Part, need_alike, need_constant, need_shape, op
+from pipeline.ops.base import Int8s, Part, need_alike, need_constant, op
 from pipeline.ops.keep import Keep
-from pipeline.ops.moves import constant_ints, fill, move, strides
+from pipeline.ops.moves import constant_ints, fill, move, need_shape, strides
 
 
 @op("PAD", "PADV2")

@@ -12,8 +12,8 @@ import numpy as np
 from pipeline.fixedpoint import round_half_away
 from pipeline.graph import Graph, Node, Tensor
 from pipeline.ops import cases
-from pipeline.ops.base import Call, Int8s, need_alike, need_shape, op
-from pipeline.ops.moves import constant_ints, take
+from pipeline.ops.base import Call, Int8s, need_alike, op
+from pipeline.ops.moves import constant_ints, need_shape, take
 from pipeline.problem import Problem
 
 

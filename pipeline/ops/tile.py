@@ -9,8 +9,8 @@ import numpy as np
 
 from pipeline.graph import Graph, Node
 from pipeline.ops import cases
-from pipeline.ops.base import Call, Int8s, need_alike, need_shape, op
-from pipeline.ops.moves import constant_ints, move, strides
+from pipeline.ops.base import Call, Int8s, need_alike, op
+from pipeline.ops.moves import constant_ints, move, need_shape, strides
 
 Shape = tuple[int, ...]
 
