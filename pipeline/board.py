@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline import arduino, files
 from pipeline.arduino import Arduino
+from pipeline.memory import USUAL, Memory, unknown
 from pipeline.problem import Problem, did_you_mean, raise_all
 from pipeline.program import program_of
 from pipeline.table import overlaid, read_table
@@ -128,6 +129,7 @@ class Board:
     arduino: Arduino | None = None  # instead of `build`
     idf: Idf | None = None  # instead of `build`
     platformio: Platformio | None = None  # besides `arduino`
+    memory: Memory = USUAL
     leave_out: tuple[str, ...] = ()  # FEATURES that there is no room for
     image: Image | None = None
     upload: Upload | None = None
@@ -223,7 +225,7 @@ def _contradictions(board: Board, where: str) -> list[Problem]:
         problems.append(Problem(where, "[serial] baud must be above 0 and settle_seconds not below"))
     for feature in sorted(set(board.leave_out) - set(FEATURES)):
         problems.append(Problem(where, f"leave_out: there is no feature {feature}", did_you_mean(feature, FEATURES)))
-    if board.arena_bytes > board.ram_bytes:
+    if board.arena_bytes > board.ram_bytes and not board.memory.arena:
         problems.append(Problem(where, f"arena_bytes {board.arena_bytes} is more than ram_bytes {board.ram_bytes}"))
     return (
         problems + _sections(board, where) + (_emulator_contradictions(board.emulator, where) if board.emulator else [])
@@ -253,7 +255,8 @@ def _unknown_ports(board: Board, where: str) -> list[Problem]:
     known = sorted(path.parent.name for path in ports.glob("*/port.c*"))
     asked = {board.port, *([board.emulator.port] if board.emulator else [])}
     what = "there is no port {} in firmware/ports"
-    return [Problem(where, what.format(name), did_you_mean(name, known)) for name in sorted(asked - set(known))]
+    problems = [Problem(where, what.format(name), did_you_mean(name, known)) for name in sorted(asked - set(known))]
+    return problems or unknown(board.memory, ports / board.port, where)
 
 
 def _emulator_contradictions(emulator: Emulator, where: str) -> list[Problem]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import arduino, files
+from pipeline import arduino, files, memory
 from pipeline.board import IDF_TOOL, NOTHING, Board, Compiler, find_compiler, load_board
 from pipeline.cores import kernels_of
 from pipeline.features import features
@@ -164,12 +164,19 @@ def compile_flags(firmware: Firmware) -> list[str]:
         *board.build.flags,
         *compiler.flags,
         *(f"-I{folder}" for folder in folders if (firmware.root / folder).is_dir()),
+        *_placing(board),
         *(f"-DWITH_{feature.upper()}" for feature in features(firmware.root, board, firmware.runtime)),
         f'-DBOARD_NAME="{board.name}"',
         f"-DBOARD_ARENA_BYTES={board.arena_bytes}",
         f"-DBOARD_CLOCK_HZ={board.clock_hz}",
         f'-DKERNEL_BUILD="{built_with}{compiler.command} {compiler_version(compiler)} -O2"',
     ]
+
+
+def _placing(board: Board) -> list[str]:
+    """Flags that say where the arena and the weights lie."""
+    said = [f"-D{name}={place}" for name, place in memory.defines(board.memory).items()]
+    return ["-include", f"firmware/ports/{board.port}/{memory.HEADER}", *said] if said else []
 
 
 def cpp_flags(library: Library | None) -> list[str]:

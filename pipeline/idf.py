@@ -31,6 +31,7 @@ def write_project(root: Path, folder: Path, name: str, board: Board, runtime: st
     names = sorted(path.name for path in (project / "main").iterdir() if path.suffix in SOURCES)
     view = {"name": name, "word": c_prefix(name), "board": board.name, "target": board.idf.target, "sources": names,
             "component": TFLM if runtime == "tflm" else "", "requires": REQUIRES,
+            "psram": board.memory.arena == "psram",
             "clock_mhz": board.clock_hz // 1_000_000}  # fmt: skip
     places = {"CMakeLists.txt": "CMakeLists.txt", "main/CMakeLists.txt": "main.txt",
               "main/idf_component.yml": "idf_component.yml", "sdkconfig.defaults": "sdkconfig.defaults"}  # fmt: skip

@@ -12,6 +12,7 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
 from pipeline.board import Board, board_names, load_board
+from pipeline.memory import APART
 from pipeline.problem import Problem, raise_all
 
 # One line of the table that GNU ld prints with --print-memory-usage: region, used, unit, size, unit.
@@ -24,7 +25,7 @@ AVR_REACH = 65_536
 
 @dataclass(frozen=True)
 class Size:
-    """Bytes. `ram` is all that lies in RAM when the firmware runs: data, activations, and the stack kept for it."""
+    """Bytes. `ram` is all in the board's own RAM when the firmware runs: data, activations, the stack kept for it."""
 
     flash: int  # the image, or everything in the ELF that has content
     ram: int
@@ -46,7 +47,8 @@ def measure(elf: Path, image: Path | None, plan: dict[str, Any], stack: int = 0)
             if not section["sh_flags"] & SH_FLAGS.SHF_ALLOC:
                 continue
             size = section["sh_size"]
-            ram += size if section["sh_flags"] & SH_FLAGS.SHF_WRITE or section.name == ".data" else 0
+            here = section.name == ".data" or (section["sh_flags"] & SH_FLAGS.SHF_WRITE and section.name != APART)
+            ram += size if here else 0
             stack += size if section.name == ".stack" else 0
     return Size(
         flash=_flash_of(image) if image else content(elf),

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from pipeline import arduino, files
+from pipeline import arduino, files, memory
 from pipeline.board import Board, load_board
 from pipeline.cores import kernels_of
 from pipeline.ctext import c_prefix, render
@@ -72,7 +72,11 @@ def write_sources(
     for place, path in _placed(_files(root, folder, board, runtime)).items():
         files.write_text(target / place, _text(path))
     able = [feature.upper() for feature in features(root, board, runtime)]
-    facts = {"board": board.name, "arena_bytes": board.arena_bytes, "baud": board.serial.baud, "features": able,
+    places = memory.defines(board.memory)
+    if places:
+        files.write_text(target / memory.HEADER, _text(root / "firmware" / "ports" / board.port / memory.HEADER))
+    facts = {"memory": places, "board": board.name,
+             "arena_bytes": board.arena_bytes, "baud": board.serial.baud, "features": able,
              "tflm_header": board.arduino.tflm_header if board.arduino and runtime == "tflm" else ""}  # fmt: skip
     files.write_text(target / "board.h", render(facts_template, facts))
 

@@ -8,6 +8,11 @@
 extern "C" {
 #endif
 
+/* Where the arena lies: a board's file may say so. */
+#ifndef ARENA_PLACE
+#define ARENA_PLACE /* as usual */
+#endif
+
 typedef struct {
     uint32_t scale_bits; /* IEEE-754 binary32 bit pattern of the scale: the core handles no floats */
     int32_t zero_point;

@@ -14,6 +14,11 @@
 #define NN_ROM const
 #endif
 
+/* Where weights lie: a board's file may say so. */
+#ifndef NN_WEIGHTS
+#define NN_WEIGHTS /* as usual */
+#endif
+
 typedef struct {
     int16_t height, width, channels;
 } nn_shape_t;

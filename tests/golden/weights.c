@@ -3,39 +3,39 @@
 
 /* clang-format off */
 
-NN_ROM uint8_t gesture_conv1_weights[1 * 9 * 4] = {
+NN_ROM uint8_t gesture_conv1_weights[1 * 9 * 4] NN_WEIGHTS = {
     120, 120, 134, 134, 133, 129, 127, 129, 131, 137, 128, 127, 127, 132, 126, 127, 127, 133, 122, 123, 135, 132,
     136, 120, 120, 133, 133, 129, 132, 128, 131, 135, 122, 121, 126, 120,
 };
 
-NN_ROM int32_t gesture_conv1_bias[4] = {
+NN_ROM int32_t gesture_conv1_bias[4] NN_WEIGHTS = {
     -2147483023, -1620, -1380, 1100,
 };
 
-NN_ROM int32_t gesture_conv1_multiplier[4] = {
+NN_ROM int32_t gesture_conv1_multiplier[4] NN_WEIGHTS = {
     1374389504, 1374389504, 1374389504, 1374389504,
 };
 
-NN_ROM int8_t gesture_conv1_shift[4] = {
+NN_ROM int8_t gesture_conv1_shift[4] NN_WEIGHTS = {
     -6, -6, -6, -6,
 };
 
-NN_ROM int8_t gesture_add1_operand_values[1 * 1 * 1 * 4] = {
+NN_ROM int8_t gesture_add1_operand_values[1 * 1 * 1 * 4] NN_WEIGHTS = {
     91, 83, -58, 33,
 };
 
-NN_ROM uint8_t gesture_logits_weights[1 * 4 * 4] = {
+NN_ROM uint8_t gesture_logits_weights[1 * 4 * 4] NN_WEIGHTS = {
     122, 120, 131, 128, 133, 137, 133, 128, 132, 127, 133, 128, 125, 135, 122, 128,
 };
 
-NN_ROM int32_t gesture_logits_bias[3] = {
+NN_ROM int32_t gesture_logits_bias[3] NN_WEIGHTS = {
     0, -875, -875,
 };
 
-NN_ROM int32_t gesture_logits_multiplier[1] = {
+NN_ROM int32_t gesture_logits_multiplier[1] NN_WEIGHTS = {
     1374389504,
 };
 
-NN_ROM int8_t gesture_logits_shift[1] = {
+NN_ROM int8_t gesture_logits_shift[1] NN_WEIGHTS = {
     -8,
 };

@@ -4,7 +4,7 @@
 #include "model.h"
 
 /* An arena of no bytes is legal for a model, but not for C. */
-static _Alignas(16) uint8_t arena[MODEL_ARENA_BYTES > 0 ? MODEL_ARENA_BYTES : 1];
+static _Alignas(16) uint8_t arena[MODEL_ARENA_BYTES > 0 ? MODEL_ARENA_BYTES : 1] ARENA_PLACE;
 
 static const runtime_model_t model = {
     .name = MODEL_NAME,

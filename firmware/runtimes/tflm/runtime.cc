@@ -28,7 +28,7 @@ class Interpreter : public tflite::MicroInterpreter
     using tflite::MicroInterpreter::MicroInterpreter;
 };
 
-alignas(16) uint8_t arena[MODEL_ARENA_BYTES];
+alignas(16) uint8_t arena[MODEL_ARENA_BYTES] ARENA_PLACE;
 alignas(Interpreter) uint8_t interpreter_place[sizeof(Interpreter)];
 alignas(model_resolver_t) uint8_t resolver_place[sizeof(model_resolver_t)];
 
