@@ -36,7 +36,8 @@ from pipeline.emulator import emulate  # noqa: E402
 from pipeline.generate import write  # noqa: E402
 from pipeline.graph import Graph, Node, Quant, Tensor  # noqa: E402
 from pipeline.ops import cases  # noqa: E402
-from pipeline.ops.base import Call, Op, around, known_ops  # noqa: E402
+from pipeline.ops.base import Call, Op, known_ops  # noqa: E402
+from pipeline.ops.choice import around  # noqa: E402
 from pipeline.plan import Plan, Step, plan  # noqa: E402
 
 NAME = "calibration"

@@ -15,7 +15,8 @@ from pipeline.flatbuffer import scan
 from pipeline.graph import Graph, Node, Tensor
 from pipeline.islands import in_integers
 from pipeline.left_out import Reason, reason
-from pipeline.ops.base import Op, known_ops, parts
+from pipeline.ops.base import Op, known_ops
+from pipeline.ops.choice import parts
 from pipeline.ops.sizes import SHORT, short_sizes
 from pipeline.passes import outputs_apart, shapes_known, without_dead
 from pipeline.problem import Problem, raise_all

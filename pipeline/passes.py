@@ -9,7 +9,8 @@ from dataclasses import replace
 import numpy as np
 
 from pipeline.graph import Graph, Node, Tensor
-from pipeline.ops.base import ACTIVATIONS, Op, Unary, activation_range, activations, known_ops, parts
+from pipeline.ops.base import ACTIVATIONS, Op, Unary, activation_range, activations, known_ops
+from pipeline.ops.choice import parts
 from pipeline.ops.pad import Pad
 from pipeline.ops.window import window_of
 

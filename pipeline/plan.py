@@ -14,7 +14,8 @@ from pipeline.cores import PORTABLE, Core
 from pipeline.costs import predicted, unit
 from pipeline.ctext import array_key, edge_json
 from pipeline.graph import Graph, Node, Tensor
-from pipeline.ops.base import Call, Op, Part, activations, around, load, parts
+from pipeline.ops.base import Call, Op, Part, activations, load
+from pipeline.ops.choice import around, parts
 from pipeline.views import Views, find_views, pieces
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from pipeline.arena import ALIGNMENT
 from pipeline.graph import Graph, Node
-from pipeline.ops.base import Call, Op, activations, parts
+from pipeline.ops.base import Call, Op, activations
+from pipeline.ops.choice import parts
 
 MOVE = "nn_move_s8"
 
