@@ -33,7 +33,7 @@ from pipeline.graph import Graph  # noqa: E402
 from pipeline.importer import import_model, operators  # noqa: E402
 
 PINNED = "bakenn[tflite]==1.0.0"
-TARGETS = {"cortex-m4": "cortex-m4", "rv32": "rv32imc", "esp32": "esp32"}
+TARGETS = {"cortex-m4": "cortex-m4", "rv32": "rv32imc", "xtensa": "esp32"}
 # The best of its own targets and policies counts: "core" stands for the target of the board's core.
 POLICIES = {
     "bakeNN": [("core", "portable"), ("core", "static_priority"), ("portable32", "static_priority")],

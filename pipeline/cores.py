@@ -15,11 +15,13 @@ class Core:
     pattern: str = "unstructured"  # of zeros that they skip best: pipeline/pattern.py
     like: str = ""  # the core whose kernels it takes too
     one_lane: bool = False  # its convolutions take one window at a time, for want of registers
+    planes: bool = False  # its depthwise convolutions may take one channel at a time
+    scaler_bytes: int = 0  # of scratch that its nn_output.h prepares for each channel of a convolution
 
 
 PORTABLE = Core("portable")
 # pairs: two products an instruction (SMLAD); pipeline/ops/pairs.py makes what firmware/kernels/nn_pairs.h reads.
-_PAIRS = Core("cortex-m4", packing="pairs", sparse=True, pattern="2x2")
+_PAIRS = Core("cortex-m4", packing="pairs", planes=True, sparse=True, pattern="2x2")
 # tiles: sixteen (Helium); pipeline/ops/tiles.py, firmware/kernels/nn_tiles.h.
 _KNOWN = (
     _PAIRS,
@@ -28,8 +30,8 @@ _KNOWN = (
     Core("cortex-m55", packing="tiles"),
     Core("cortex-m0plus", sparse=True),
     Core("rv32imc", sparse=True),
-    Core("xtensa-lx6", sparse=True),
-    Core("xtensa-lx7", sparse=True),
+    Core("xtensa-lx6", sparse=True, planes=True, scaler_bytes=20),
+    Core("xtensa-lx7", sparse=True, planes=True, scaler_bytes=20, like="xtensa-lx6"),
     Core("avr", sparse=True, one_lane=True),
 )
 CORES = {core.name: core for core in _KNOWN}

@@ -18,6 +18,7 @@ from pipeline.cores import kernels_of
 
 TABLE = Path(__file__).with_name("costs.json")  # by core: what is counted, and by kernel or family a number by feature
 ROWS, MANY_ROWS = 4, 16  # of weights that kernels take together
+LANES = {"nn_conv2d_s8": 4, "nn_conv2d_sparse_s8": 8}  # windows that kernels take together, unless a core has one lane
 Features = dict[str, float]
 
 
@@ -128,8 +129,8 @@ def _conv(call: Called, fields: Mapping[str, Any]) -> Features:
     """`lanes` windows at a time are brought together, and meet the weights of some rows at a time."""
     places, channels = _product(fields["output"][:2]), fields["output"][2]
     count = _size(call) // channels
-    lanes = max(1, call.scratch // count) if "window" in call.fields and "tiles" not in fields else 1
-    lanes = (4 if "sparse" in call.kernel else 2) if "rescale" in fields else lanes  # that words of pairs serve
+    words = (4 if "sparse" in call.kernel else 2) if "rescale" in fields else 1  # that words of pairs serve
+    lanes = LANES.get(call.kernel, words) if call.scratch > count else 1
     turns, rest, rows = places // lanes, places % lanes, _padded(channels, ROWS)
     is_point = _product(fields["kernel"]) == 1 and places == _product(fields["input"][:2])
     kind = "point" if is_point and count % _depth(fields) == 0 else "window"  # which some kernels need not gather

@@ -103,3 +103,29 @@ def test_c_equals_python_at_the_edges_and_at_random(c_functions: ctypes.CDLL) ->
         at_least_one = max(int(inside), 1 << 19)
         assert c_functions.log_of_sum(at_least_one) == fx.log_of_sum(at_least_one)
     assert c_functions.doubling_high_mul(fx.INT32_MIN, fx.INT32_MIN) == fx.INT32_MAX
+
+
+@pytest.mark.parametrize("header", ["nn_output.h", "xtensa-lx6/nn_output.h"])
+def test_outputs_of_every_core_are_the_rescale_around_each_threshold(header: str, tmp_path: Path) -> None:
+    kernels, library = ROOT / "firmware" / "kernels", tmp_path / "output.so"
+    flags = ["-std=c11", "-O2", "-shared", "-fPIC", "-fsanitize=undefined", "-fsanitize-undefined-trap-on-error"]
+    argv = ["gcc", *flags, f"-I{kernels}", f'-DNN_OUTPUT="{kernels / header}"']
+    subprocess.run([*argv, str(ROOT / "tests" / "fixtures" / "fixed" / "output.c"), "-o", str(library)], check=True)
+    outputs, rng = ctypes.CDLL(str(library)).outputs, np.random.default_rng(8)
+    for i in range(400):
+        bounds = ((-128, 127), tuple(sorted(rng.integers(-128, 128, 2))))[i % 2]
+        offset = int((bounds[0], rng.integers(-128, 128))[i % 3 // 2])
+        multiplier, shift = int(rng.integers(2**30, 2**31)), -int(rng.integers(0, 16))
+        bias = int(rng.integers(-(2 ** (i % 31)), 2 ** (i % 31) + 1))
+        spread = 2.0 ** (31 - shift) / multiplier
+        around = ((np.arange(-300, 300) + 0.5) * spread).astype(np.int64)[:, np.newaxis] + np.arange(-3, 4)
+        far = np.concatenate([2 ** np.arange(8, 30), -(2 ** np.arange(8, 30)), rng.integers(-(2**24), 2**24, 300)])
+        wanted = np.concatenate([around.ravel(), far, np.arange(-5, 6)])
+        sums = (wanted - bias).astype(np.int32)
+        to, channel = np.array([offset, *bounds], np.int32), np.array([bias, multiplier, shift], np.int32)
+        got = np.empty(len(sums), np.int8)
+        outputs(*(each.ctypes.data_as(ctypes.c_void_p) for each in (to, channel, sums)), len(sums),
+                got.ctypes.data_as(ctypes.c_void_p))  # fmt: skip
+        expected = np.clip(fx.requantize(wanted, multiplier, shift) + offset, *bounds)
+        wrong = np.flatnonzero(got != expected)
+        assert not len(wrong), (to, channel, wanted[wrong[0]], got[wrong[0]], expected[wrong[0]])

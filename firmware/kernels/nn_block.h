@@ -37,9 +37,10 @@ static inline void nn_block_tap(const uint8_t *x, NN_ROM uint8_t *weights, nn_on
 }
 
 /* sums[NN_LANES]: one of the four rows. */
-NN_APART static void nn_block_one_row(const uint8_t *patch, NN_ROM uint8_t *weights, int32_t count, int32_t *sums)
+NN_APART static void nn_block_one_row(const uint8_t *patch, NN_ROM uint8_t *weights, int32_t count,
+                                      const int32_t *start, int32_t *sums)
 {
-    nn_one_row_t row = {{0, 0, 0, 0}};
+    nn_one_row_t row = {{start[0], start[1], start[2], start[3]}};
     const uint8_t *end = patch + (count & ~3) * NN_LANES;
     for (; patch != end; patch += 4 * NN_LANES, weights += 4 * NN_ROWS) {
         nn_block_tap(patch, weights, &row);
@@ -56,11 +57,13 @@ NN_APART static void nn_block_one_row(const uint8_t *patch, NN_ROM uint8_t *weig
     sums[3] = row.of[3];
 }
 
-/* sums[NN_ROWS][NN_LANES] of all rows and lanes; patch: [count][NN_LANES], weights: [count][NN_ROWS] */
-static inline void nn_block_s8(const uint8_t *patch, NN_ROM uint8_t *weights, int32_t count, int32_t *sums)
+/* sums[NN_ROWS][NN_LANES] of all rows and lanes, in each lane onto `start`; patch: [count][NN_LANES], weights:
+ * [count][NN_ROWS] */
+static inline void nn_block_s8(const uint8_t *patch, NN_ROM uint8_t *weights, int32_t count, const int32_t *start,
+                               int32_t *sums)
 {
     for (int32_t row = 0; row < NN_ROWS; row++) {
-        nn_block_one_row(patch, weights + row, count, sums + row * NN_LANES);
+        nn_block_one_row(patch, weights + row, count, start, sums + row * NN_LANES);
     }
 }
 
@@ -81,9 +84,10 @@ static inline void nn_block_tap(const uint8_t *x, NN_ROM uint8_t *weights, nn_tw
 }
 
 /* Two of the four rows. */
-NN_APART static nn_two_rows_t nn_block_two_rows(const uint8_t *patch, NN_ROM uint8_t *weights, int32_t count)
+NN_APART static void nn_block_two_rows(const uint8_t *patch, NN_ROM uint8_t *weights, int32_t count,
+                                       const int32_t *start, int32_t *to)
 {
-    nn_two_rows_t sums = {{0, 0, 0, 0}, {0, 0, 0, 0}};
+    nn_two_rows_t sums = {{start[0], start[1], start[2], start[3]}, {start[0], start[1], start[2], start[3]}};
     const uint8_t *end = patch + (count & ~3) * NN_LANES;
     for (; patch != end; patch += 4 * NN_LANES, weights += 4 * NN_ROWS) {
         nn_block_tap(patch, weights, &sums);
@@ -94,23 +98,23 @@ NN_APART static nn_two_rows_t nn_block_two_rows(const uint8_t *patch, NN_ROM uin
     for (end += (count & 3) * NN_LANES; patch != end; patch += NN_LANES, weights += NN_ROWS) {
         nn_block_tap(patch, weights, &sums);
     }
-    return sums;
+    to[0] = sums.a[0];
+    to[1] = sums.a[1];
+    to[2] = sums.a[2];
+    to[3] = sums.a[3];
+    to[4] = sums.b[0];
+    to[5] = sums.b[1];
+    to[6] = sums.b[2];
+    to[7] = sums.b[3];
 }
 
-/* sums[NN_ROWS][NN_LANES] of all rows and lanes; patch: [count][NN_LANES], weights: [count][NN_ROWS] */
-static inline void nn_block_s8(const uint8_t *patch, NN_ROM uint8_t *weights, int32_t count, int32_t *sums)
+/* sums[NN_ROWS][NN_LANES] of all rows and lanes, in each lane onto `start`; patch: [count][NN_LANES], weights:
+ * [count][NN_ROWS] */
+static inline void nn_block_s8(const uint8_t *patch, NN_ROM uint8_t *weights, int32_t count, const int32_t *start,
+                               int32_t *sums)
 {
-    for (int32_t row = 0; row < NN_ROWS; row += 2, weights += 2, sums += 2 * NN_LANES) {
-        nn_two_rows_t two = nn_block_two_rows(patch, weights, count);
-        sums[0] = two.a[0];
-        sums[1] = two.a[1];
-        sums[2] = two.a[2];
-        sums[3] = two.a[3];
-        sums[4] = two.b[0];
-        sums[5] = two.b[1];
-        sums[6] = two.b[2];
-        sums[7] = two.b[3];
-    }
+    nn_block_two_rows(patch, weights, count, start, sums);
+    nn_block_two_rows(patch, weights + 2, count, start, sums + 2 * NN_LANES);
 }
 
 #endif

@@ -19,39 +19,38 @@ typedef struct {
 } nn_conv2d_sparse_t;
 
 /* All channels of `lanes` places whose windows are in the patch. */
-NN_APART static void nn_conv2d_sparse_places(NN_ROM nn_conv2d_sparse_t *p, const uint8_t *patch, int32_t lanes,
-                                             int8_t *output)
+NN_APART static void nn_conv2d_sparse_places(NN_ROM nn_conv2d_sparse_t *p, const nn_channels_t *to,
+                                             const uint8_t *patch, int32_t lanes, int8_t *output)
 {
-    const nn_output_t to = {p->output_offset, p->min, p->max};
     int32_t channels = p->window.output.channels;
     NN_ROM uint8_t *row = p->weights;
     for (int32_t channel = 0; channel < channels; channel++) {
-        int32_t sums[NN_WIDE], multiplier = p->multiplier[channel], shift = p->shift[channel];
-        row = nn_sparse_lanes(patch, row, p->bias[channel], sums);
-        for (int32_t lane = 0, at = channel; lane < lanes; lane++, at += channels) {
-            output[at] = nn_output(to, sums[lane], multiplier, shift);
-        }
+        int32_t sums[NN_WIDE];
+        row = nn_sparse_lanes(patch, row, 0, sums);
+        nn_outputs(to, channel, sums, lanes, output + channel, channels);
     }
 }
 
-/* scratch: a patch, [kernel height * width * input channels][NN_WIDE] */
+/* scratch: that of nn_channels(), and a patch [kernel height * width * input channels][NN_WIDE] */
 static void nn_conv2d_sparse_s8(NN_ROM nn_conv2d_sparse_t *p, const int8_t *input, int8_t *output, void *scratch)
 {
     NN_ROM nn_window_t *window = &p->window;
     const uint8_t zero = (uint8_t)(128 - p->input_offset);
+    const nn_channels_t to = nn_channels((nn_output_t){p->output_offset, p->min, p->max}, p->bias, p->multiplier,
+                                         p->shift, window->output.channels, &scratch);
     int32_t lanes = 0;
     for (int32_t y = 0; y < window->output.height; y++) {
         for (int32_t x = 0; x < window->output.width; x++) {
             nn_patch_lane(window, input, y, x, zero, (nn_lane_t){(uint8_t *)scratch + lanes++, 0, NN_WIDE});
             if (lanes == NN_WIDE) {
-                nn_conv2d_sparse_places(p, scratch, lanes, output);
+                nn_conv2d_sparse_places(p, &to, scratch, lanes, output);
                 output += NN_WIDE * window->output.channels;
                 lanes = 0;
             }
         }
     }
     if (lanes > 0) {
-        nn_conv2d_sparse_places(p, scratch, lanes, output);
+        nn_conv2d_sparse_places(p, &to, scratch, lanes, output);
     }
 }
 

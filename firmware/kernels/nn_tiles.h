@@ -35,7 +35,7 @@ static inline int8_t *nn_tiles_fill(int8_t *to, int8_t value, int32_t count)
 /* All outputs of x int8 [tiles][16], whose last values may be anything where the weights are filled up. */
 static void nn_tiles_outputs(const nn_tiles_t *p, const int8_t *x, int8_t *output)
 {
-    const nn_output_t to = {p->offset, p->min, p->max};
+    const nn_output_t to = {(int16_t)p->offset, (int8_t)p->min, (int8_t)p->max};
     NN_ROM int8_t *weights = p->weights;
     for (int32_t i = 0; i < p->outputs; i += NN_TILE_ROWS) {
         int32_t sums[NN_TILE_ROWS] = {p->bias[i], p->bias[i + 1], p->bias[i + 2], p->bias[i + 3]};

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.cores import Core
+from pipeline.cores import PORTABLE, Core
 from pipeline.graph import Graph, Node, Tensor
 from pipeline.ops import cases, pairs, sparse, tiles
 from pipeline.ops.base import Call, Int8s, op
@@ -58,21 +58,22 @@ class Conv2D:
         if self.groups > 1:
             fields = {**self.window.fields(), "groups": self.groups, **self.sums.fields()}
             return Call("nn_conv2d_groups_s8", "nn_conv2d_groups_t", fields)
-        return self._call("nn_conv2d", self.sums.blocks(), LANES)
+        return self._call("nn_conv2d", self.sums.blocks(), LANES, PORTABLE)
 
-    def _call(self, kernel: str, fields: Mapping[str, Any], lanes: int) -> Call:
+    def _call(self, kernel: str, fields: Mapping[str, Any], lanes: int, core: Core) -> Call:
         """The call of a kernel that brings the windows of some places into a patch."""
+        scratch = (1 if core.one_lane else lanes) * self.sums.weights[0].size + core.scaler_bytes * len(self.sums.bias)
         return Call(f"{kernel}_s8", f"{kernel}_t", {"window": self.window.fields(), **fields},
-                    scratch=lanes * self.sums.weights[0].size, plain=self.sums.weights)  # fmt: skip
+                    scratch=scratch, plain=self.sums.weights)  # fmt: skip
 
     def ways(self, core: Core) -> tuple[Call, ...]:
         """The calls for a core: weights in tiles; in pairs, dense and sparse; plain; sparse."""
         if self.groups > 1:
             return ()
-        plain = self._call("nn_conv2d", self.sums.blocks(), 1 if core.one_lane else LANES)
-        found = sparse.fields(self.sums) if core.sparse else None
-        lanes = 1 if core.one_lane else sparse.LANES
-        thin = () if found is None else (self._call("nn_conv2d_sparse", found, lanes),)
+        sums = pairs.settled(self.sums)
+        plain = self._call("nn_conv2d", sums.blocks(), LANES, core)
+        found = sparse.fields(sums) if core.sparse else None
+        thin = () if found is None else (self._call("nn_conv2d_sparse", found, sparse.LANES, core),)
         if core.packing == "tiles":
             return (*self._tiled(), plain)
         kernels = (("nn_conv2d_pairs", 2), ("nn_conv2d_sparse_pairs", 4))

@@ -48,7 +48,7 @@ class DepthwiseConv2D:
 
     def ways(self, core: Core) -> tuple[Call, ...]:
         """The calls for a core: plain, or with filters in planes."""
-        planes = self._planes() if core.packing == "pairs" and self.window.dilation == (1, 1) else None
+        planes = self._planes() if core.planes and self.window.dilation == (1, 1) else None
         return (self.call(),) if planes is None else (planes, self.call())
 
     def _planes(self) -> Call | None:

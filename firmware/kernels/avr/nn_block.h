@@ -40,10 +40,14 @@ __attribute__((noinline, unused)) static void nn_block_lane_s8(const uint8_t *x,
     sums[3] = (int32_t)d;
 }
 
-/* sums[NN_ROWS][NN_LANES] of all rows and lanes. */
-static inline void nn_block_s8(const uint8_t *patch, NN_ROM uint8_t *weights, int32_t count, int32_t *sums)
+/* sums[NN_ROWS][NN_LANES] of all rows and lanes, in each lane onto `start`. */
+static inline void nn_block_s8(const uint8_t *patch, NN_ROM uint8_t *weights, int32_t count, const int32_t *start,
+                               int32_t *sums)
 {
     nn_block_lane_s8(patch, weights, count, sums);
+    for (uint8_t row = 0; row < NN_ROWS; row++) {
+        sums[row] += *start;
+    }
 }
 
 /* sums[NN_MOST_ROWS] of x [count] for as many of the next rows as it likes to do at once; returns how many. */

@@ -54,10 +54,13 @@ static inline void nn_block_tap(const uint8_t *x, NN_ROM uint8_t *weights, nn_si
     nn_block_four(a, b, c, d, weights[3], &sums->rows[3]);
 }
 
-/* sums[NN_ROWS][NN_LANES] of all rows and lanes; patch: [count][NN_LANES], weights: [count][NN_ROWS] */
-NN_APART static void nn_block_s8(const uint8_t *patch, NN_ROM uint8_t *weights, int32_t count, int32_t *sums)
+/* sums[NN_ROWS][NN_LANES] of all rows and lanes, in each lane onto `start`; patch: [count][NN_LANES], weights:
+ * [count][NN_ROWS] */
+NN_APART static void nn_block_s8(const uint8_t *patch, NN_ROM uint8_t *weights, int32_t count, const int32_t *start,
+                                 int32_t *sums)
 {
-    nn_sixteen_t sixteen = {{{0, 0, 0, 0}, {0, 0, 0, 0}, {0, 0, 0, 0}, {0, 0, 0, 0}}};
+    const nn_four_t four = {start[0], start[1], start[2], start[3]};
+    nn_sixteen_t sixteen = {{four, four, four, four}};
     const uint8_t *end = patch + count * NN_LANES;
     if (count & 1) {
         nn_block_tap(patch, weights, &sixteen);
