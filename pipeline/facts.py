@@ -89,10 +89,16 @@ def _priced(layers: Facts, model: Built, price: float | None) -> Facts:
     """The steps, each with what it was predicted to take on the clock."""
     prices = [step.get("predicted") for step in model.plan["operators"]]
     steps = [
-        {**step, "predicted": each * price if each and price else None}
+        {**step, "predicted": each * price if each and price else None, **_dense(step.get("dense"), price)}
         for step, each in zip(layers["steps"], prices, strict=False)
     ]
     return {**layers, "steps": steps}
+
+
+def _dense(dense: Facts | None, price: float | None) -> Facts:
+    """What a step that skips zeros is otherwise, on the clock."""
+    cost = dense["predicted"] if dense else None
+    return {"dense": {**dense, "predicted": cost * price if cost and price else None}} if dense else {}
 
 
 def _emulator(board: Board) -> dict[str, Any] | None:

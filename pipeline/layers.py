@@ -90,7 +90,8 @@ def _body(device: Device, answer: Frame, wanted: int) -> bytes:
 
 
 def profile(seen: list[Step], model: Built, ticks_per_unit: float) -> list[Facts]:
-    """A row a step: its operator and name, ticks in the clock's unit, share, MACs, ticks a MAC, weights, zeros.
+    """A row a step: its operator and name, ticks in the clock's unit, share, MACs, ticks a MAC, weights, zeros, and
+    what it would be with all of its weights.
 
     Where no step has ticks (TFLite Micro's package times none), ticks and share are None."""
     whole = sum(step.ticks for step in seen)
@@ -98,7 +99,8 @@ def profile(seen: list[Step], model: Built, ticks_per_unit: float) -> list[Facts
     for step, facts in zip(seen, model.plan["operators"], strict=False):
         units, macs = step.ticks / ticks_per_unit, facts.get("macs", 0)
         rows.append({
-            **{key: facts.get(key) for key in ("index", "op", "name", "kernel", "macs", "weights_bytes", "zeros")},
+            **{key: facts.get(key)
+               for key in ("index", "op", "name", "kernel", "macs", "weights_bytes", "zeros", "dense")},
             "ticks": round(units, 1) if whole else None,
             "share": step.ticks / whole if whole else None,
             "ticks_per_mac": round(units / macs, 3) if macs and whole else None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,11 +33,12 @@ class Step:
     in_place: tuple[int, ...]
     macs: int
     predicted: float | None = None  # what it will take on the core: see costs.py
+    dense: dict[str, Any] | None = None  # of a call that skips zeros: bytes and price of the one that does not
 
     @property
     def weights_bytes(self) -> int:
         """Bytes of the arrays this call reads."""
-        return sum(value.nbytes for value in self.call.fields.values() if isinstance(value, np.ndarray))
+        return _constants(self.call)
 
     @property
     def state_bytes(self) -> int:
@@ -49,6 +50,11 @@ class Step:
         """The share of weights that are zero, or None where there are no weights."""
         weights = self.call.fields.get("weights") if self.call.plain is None else self.call.plain
         return float(np.mean(weights == 0)) if isinstance(weights, np.ndarray) else None
+
+
+def _constants(call: Call) -> int:
+    """Bytes of its arrays."""
+    return sum(value.nbytes for value in call.fields.values() if isinstance(value, np.ndarray))
 
 
 @dataclass(frozen=True)
@@ -92,14 +98,22 @@ def plan(graph: Graph, ops: Sequence[Op], core: Core = PORTABLE) -> Plan:
 
 def _planned(graph: Graph, ops: Sequence[Op], core: Core, joins: bool) -> Plan:
     views = find_views(graph, ops, joins)
-    steps = tuple(_priced(graph, step, core) for step in _steps(graph, ops, views, core))
+    made_by = {node.outputs[0]: (node, op) for node, op in zip(graph.nodes, ops, strict=True)}
+    steps = tuple(_priced(graph, step, core, made_by) for step in _steps(graph, ops, views, core))
     uses = [Use(step.inputs, step.output, step.in_place, step.call.scratch, step.state_bytes) for step in steps]
     return Plan(graph, steps, lay_out(graph, uses, views), views, core)
 
 
-def _priced(graph: Graph, step: Step, core: Core) -> Step:
-    """The step with what it will take on the core."""
-    return replace(step, predicted=predicted(core.name, step.call, around(graph, step.inputs, step.output)))
+def _priced(graph: Graph, step: Step, core: Core, made_by: Mapping[int, tuple[Node, Op]]) -> Step:
+    """The step with what it will take on the core, and would take without sparse weights."""
+    moved = around(graph, step.inputs, step.output)
+    price, dense = predicted(core.name, step.call, moved), None
+    if "_sparse_" in step.call.kernel:
+        node, op = made_by[step.output]
+        other = parts(node, graph, op, replace(core, sparse=False))[0].call
+        cost = predicted(core.name, other, moved)
+        dense = {"weights_bytes": _constants(other), "predicted": cost and round(cost)}
+    return replace(step, predicted=price, dense=dense)
 
 
 def _parts(graph: Graph, place: int, op: Op, views: Views, core: Core) -> tuple[Part, ...]:
@@ -204,7 +218,7 @@ def plan_json(plan: Plan, **head: Any) -> dict[str, Any]:
              "inputs": list(s.inputs), "makers": [_makers(plan, tensor, s.index) for tensor in s.inputs],
              "output": s.output,
              "scratch_bytes": s.call.scratch, "state_bytes": s.state_bytes,
-             "predicted": s.predicted and round(s.predicted)}
+             "predicted": s.predicted and round(s.predicted), "dense": s.dense}
             for s in plan.steps
         ],
         "tensors": [

@@ -110,14 +110,17 @@ def test_the_plan_takes_sparse_weights_unless_told_to_stay_dense(
     graph = next(g for g in FullyConnected.cases(np.random.default_rng(3)) if g.tensors[0].shape[-1] == 90)
     path = tmp_path / "model.tflite"
     path.write_bytes(flatbuffer.write(graph))
-    kernels = {}
+    kernels, others, predicted = {}, {}, {}
     for dense in (False, True):
         generate(tmp_path / str(dense), path, {"model": "tiny", "board": "rv32", "dense": dense})
         plan = json.loads((tmp_path / str(dense) / "plan.json").read_text())
         kernels[dense] = [(each["kernel"], each["weights_bytes"]) for each in plan["operators"]]
+        others[dense] = [each["dense"] for each in plan["operators"]]
+        predicted[dense] = [each["predicted"] for each in plan["operators"]]
     assert [name for name, _ in kernels[False]] == ["nn_dense_sparse_s8"]
     assert [name for name, _ in kernels[True]] == ["nn_dense_s8"]
-    assert kernels[False][0][1] < kernels[True][0][1]
+    assert kernels[False][0][1] < kernels[True][0][1] and predicted[False][0] < predicted[True][0]
+    assert others == {False: [{"weights_bytes": kernels[True][0][1], "predicted": predicted[True][0]}], True: [None]}
 
 
 def convolution(rng: np.random.Generator, size: int, depth: int, filters: int) -> Graph:
