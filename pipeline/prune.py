@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -121,7 +122,6 @@ def prune(name: str, board: str | None = None, pattern: str | None = None) -> in
     flash and instructions: on the board's core, or on some core where there is no board, or none that uses zeros.
     """
     target = core_of(load_board(board).core) if board else PORTABLE
-    cores = [target] if target.sparse else list(CORES.values())
     pattern = pattern or target.pattern
     started, source, folder = time.monotonic(), load_model(name), build_dir(name)
     made_by = f"python -m pipeline.train {name}"
@@ -130,7 +130,7 @@ def prune(name: str, board: str | None = None, pattern: str | None = None) -> in
     dense, copy = (load_network(path, made_by, source.spec.seed) for _ in range(2))
     pruned, fitted, reached = sparse_copy(copy, source, arrays, facts["standardise"], pattern)
     table = sparsity_table(dense, pruned)
-    core, saved = _best(pruned, cores)
+    core, saved = _best(pruned, candidates(source.spec, target))
     task = before["task"]
     figures = evaluate(pruned, task, arrays, "pruned")
     save_network(pruned, folder / "pruned.keras")
@@ -152,6 +152,12 @@ def prune(name: str, board: str | None = None, pattern: str | None = None) -> in
     )
     missed = check_saving(f"{name} pruned", core, saved) if source.spec.sparsity else 0
     return max(missed, _check(source.spec, f"{name} pruned", reached, before["metrics"], figures))
+
+
+def candidates(spec: Model, target: Core) -> list[Core]:
+    """The cores of which one must gain; with 16-bit activations no kernel skips zeros on any."""
+    cores = [target] if target.sparse else list(CORES.values())
+    return cores if spec.activations == 8 else [replace(core, sparse=False) for core in cores]
 
 
 def _best(network: Any, cores: list[Core]) -> tuple[str, list[dict[str, Any]]]:

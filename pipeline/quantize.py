@@ -6,7 +6,7 @@ import argparse
 import json
 import re
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline import edges, metrics, reference, words
 from pipeline.files import build_dir, model_id, read_json, write_arrays, write_bytes, write_json
-from pipeline.flatbuffer import as_called, read
+from pipeline.flatbuffer import as_called, read, write
 from pipeline.graph import Graph
 from pipeline.islands import in_integers
 from pipeline.limits import check_drop, check_minimum
@@ -57,9 +57,21 @@ def convert(network: Any, *windows: NDArray[np.float32], activations: int = 8) -
         # CMSIS-NN, under TFLite Micro, has 16x8 dense layers with one scale only
         converter._experimental_disable_per_channel_quantization_for_dense_layers = activations == 16
         try:
-            return as_called(bytes(converter.convert()))
+            return with_scales(as_called(bytes(converter.convert())))
         except RuntimeError as error:
             raise _narrow_only(error) or error from error
+
+
+def with_scales(content: bytes) -> bytes:
+    """Constants of zeros to which the converter gave a scale of 0, which no engine takes, with that of the result."""
+    graph = read(content)
+    scaled = {
+        i: replace(graph.tensors[i], quant=graph.output(node).quant)
+        for node in graph.nodes for i in node.inputs
+        if i >= 0 and graph.tensors[i].data is not None and (quant := graph.tensors[i].quant) and not any(quant.scale)
+    }  # fmt: skip
+    tensors = tuple(scaled.get(i, tensor) for i, tensor in enumerate(graph.tensors))
+    return write(replace(graph, tensors=tensors)) if scaled else content
 
 
 def _narrow_only(error: RuntimeError) -> Problem | None:

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ import numpy as np
 import pytest
 from conftest import ROOT, copy_tiny, stage
 
-from pipeline import prune
+from pipeline import prune, saving
+from pipeline.cores import CORES, PORTABLE, core_of
 from pipeline.problem import Problem
+from pipeline.spec import load_model
 
 
 class Layer:
@@ -24,6 +27,10 @@ class Layer:
 
     def get_weights(self) -> list[np.ndarray]:
         return self.weights
+
+
+class Dense(Layer):
+    output_shape = (None, 64)
 
 
 class Network:
@@ -106,6 +113,18 @@ def test_a_models_pattern_is_noted_anew_where_another_core_wants_another(tiny_co
     assert seen[0] == seen[1] and [text for text, _ in seen] == ["2x2\n", "2x2\n", "unstructured\n"]
     assert stage("pattern", "tiny", "--board", "rv32", "--pattern", "2x2", cwd=tiny_copy).returncode == 0
     assert path.read_text() == "2x2\n"
+
+
+def test_zeros_gain_nothing_on_any_core_with_16_bit_activations(tiny_project: Path) -> None:
+    spec, target = load_model("tiny").spec, core_of("rv32imc")
+    assert prune.candidates(spec, target) == [target] and len(prune.candidates(spec, PORTABLE)) == len(CORES)
+    wide = replace(spec, activations=16)
+    assert not any(core.sparse for board in (target, PORTABLE) for core in prune.candidates(wide, board))
+    network = Network(Dense("wide", np.eye(64), np.zeros(64)))
+    assert [saving.savings(network, core)[0]["format"] for core in (target, *prune.candidates(wide, target))] == [
+        "sparse",
+        "dense",
+    ]
 
 
 def test_a_broken_network_file_names_the_stage_that_makes_it(tiny_copy: Path) -> None:

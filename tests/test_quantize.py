@@ -12,8 +12,8 @@ from conftest import stage
 
 from pipeline import metrics, quantize
 from pipeline.files import model_id
-from pipeline.flatbuffer import read
-from pipeline.graph import Graph, Node, Tensor
+from pipeline.flatbuffer import read, write
+from pipeline.graph import Graph, Node, Quant, Tensor
 from pipeline.problem import Problem
 from pipeline.spec import Side
 
@@ -146,6 +146,16 @@ def test_16x8_has_int16_activations_and_nothing_of_floats() -> None:
     more = Graph((*graph.tensors, Tensor("e", (1,), "float32")), (), (), ())
     with pytest.raises(Problem, match="watch: 1 tensors are not int16, int8, int32 or int64: e is float32"):
         quantize.check_integer(more, "watch", 16)
+
+
+def test_a_constant_of_zeros_without_a_scale_gets_one() -> None:
+    y, zero = Quant((0.25,), (0,)), np.zeros((1, 4), np.int16)
+    tensors = (Tensor("x", (1, 4), "int16", y), Tensor("c", (1, 4), "int16", Quant((0.0,), (0,)), zero))
+    node = Node(0, "SUB", (1, 0), (2,), {"table": "SubOptions"})
+    content = write(Graph((*tensors, Tensor("y", (1, 4), "int16", y)), (node,), (0,), (2,)))
+    mended = quantize.with_scales(content)
+    assert [tensor.quant for tensor in read(mended).tensors] == [y, y, y]
+    assert quantize.with_scales(mended) == mended
 
 
 def test_many_operators_are_told_and_why(capsys: pytest.CaptureFixture[str]) -> None:
