@@ -74,6 +74,19 @@ def requantize(x: ArrayLike, multiplier: ArrayLike, shift: ArrayLike) -> Ints:
     return divide_by_power(doubling_high_mul(shifted, multiplier), right)
 
 
+def reduced(multiplier: int) -> int:
+    """A multiplier in Q0.31 as one in Q0.15, for `requantize_wide`."""
+    return min((multiplier + (1 << 15)) >> 16, 2**15 - 1)
+
+
+def requantize_wide(x: ArrayLike, multiplier: ArrayLike, shift: ArrayLike) -> Ints:
+    """x * multiplier / 2^15 * 2^shift of 64 bits, rounded once, halves upward (TFLite's MultiplyByQuantizedMultiplier
+    of int64); shift: [-31, 7]."""
+    right = 15 - np.asarray(shift, np.int64)
+    products = np.asarray(x, np.int64) * np.asarray(multiplier, np.int64)
+    return wrap32((products + (np.int64(1) << (right - 1))) >> right)
+
+
 def exp_on_negative(x: Ints, integer_bits: int) -> Ints:
     """exp(x) in Q0.31 for x <= 0 in Q(integer_bits).(31 - integer_bits) (gemmlowp exp_on_negative_values)."""
     fractional = 31 - integer_bits

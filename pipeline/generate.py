@@ -29,7 +29,8 @@ from pipeline.stripes import fitted
 
 KERNEL_VERSION = 1  # NN_VERSION of firmware/kernels/nn.h that this generator writes for
 Names = dict[tuple[int, str], str]
-CTYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "int32": "int32_t", "bool": "int8_t"}
+CTYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "int32": "int32_t", "int64": "int64_t",
+          "bool": "int8_t"}  # fmt: skip
 
 
 def compile_model(content: bytes, where: Path | str, core: Core = PORTABLE, hop: int | None = None,

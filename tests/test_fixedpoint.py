@@ -37,6 +37,14 @@ def test_divide_by_power_rounds_halves_away_from_zero(x: int, exponent: int) -> 
     assert int(fx.divide_by_power(x, exponent)) == half_away(Fraction(x, 2**exponent))
 
 
+@given(st.integers(-(2**47), 2**47 - 1), st.integers(0, 2**31 - 1), st.integers(-31, 7))
+def test_requantize_wide_rounds_once_by_a_multiplier_of_15_bits(x: int, multiplier: int, shift: int) -> None:
+    factor = fx.reduced(multiplier)
+    assert abs(factor - multiplier / 2**16) <= (0.5 if multiplier < 0x7FFF8000 else 1)
+    rounded = math.floor(Fraction(x * factor, 2 ** (15 - shift)) + Fraction(1, 2))
+    assert int(fx.requantize_wide(x, factor, shift)) == (rounded + 2**31) % 2**32 - 2**31
+
+
 @given(st.floats(1e-12, 1e6))
 def test_quantize_multiplier_is_within_its_last_bit(real: float) -> None:
     multiplier, shift = fx.quantize_multiplier(real)
@@ -82,6 +90,7 @@ def c_functions(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     subprocess.run(["gcc", *flags, include, str(source), "-o", str(folder / "fixed.so")], check=True)
     library = ctypes.CDLL(str(folder / "fixed.so"))
     library.inverse_sqrt.restype = ctypes.c_int64
+    library.requantize_wide.argtypes = [ctypes.c_int64, ctypes.c_int32, ctypes.c_int32]
     return library
 
 
@@ -93,6 +102,9 @@ def test_c_equals_python_at_the_edges_and_at_random(c_functions: ctypes.CDLL) ->
             assert c_functions.doubling_high_mul(x, multiplier) == int(fx.doubling_high_mul(x, multiplier))
             for shift in (-31, -8, -1, 0, 1, 7, 30):
                 assert c_functions.requantize(x, multiplier, shift) == int(fx.requantize(x, multiplier, shift))
+            wide, factor = x * 2**16 + multiplier % 2**16, fx.reduced(multiplier)
+            for shift in (-31, -15, 0, 7):
+                assert c_functions.requantize_wide(wide, factor, shift) == int(fx.requantize_wide(wide, factor, shift))
         assert c_functions.divide_by_power(x, 12) == int(fx.divide_by_power(x, 12))
         inside = np.int64(min(abs(x), fx.INT32_MAX))
         below = -inside

@@ -4,33 +4,33 @@
 
 #include "nn_dot.h"
 #include "nn_fixed.h"
-#include "nn_taps.h"
+#include "nn_window.h"
 
 typedef struct {
-    nn_shape_t input, output;
-    nn_size_t kernel, stride, dilation, pad; /* pad: above and left of the input */
-    int16_t groups;                          /* divides the channels of input and output */
-    int16_t input_offset;                    /* minus the input's zero point: [-127, 128] */
-    int16_t output_offset;                   /* [-128, 127] */
-    int8_t min, max;                         /* the fused activation */
+    nn_window_t window;
+    int16_t groups;             /* divides the channels of input and output */
+    int16_t input_offset;       /* minus the input's zero point: [-127, 128] */
+    int16_t output_offset;      /* [-128, 127] */
+    int8_t min, max;            /* the fused activation */
     NN_ROM int8_t *weights;     /* [output channels][kernel height][kernel width][input channels / groups] */
     NN_ROM int32_t *bias;       /* [output channels] */
     NN_ROM int32_t *multiplier; /* [output channels], [0, 2^31) */
     NN_ROM int8_t *shift;       /* [output channels], [-31, 30] */
 } nn_conv2d_groups_t;
 
-/* The sum of one filter over the taps inside the input; `input` is its group's first channel at tap (0, 0). */
-static inline int32_t nn_conv2d_group_sum(NN_ROM nn_conv2d_groups_t *p, const int8_t *input, NN_ROM int8_t *filter,
-                                          nn_taps_t rows, nn_taps_t columns)
+/* The sum of one filter over the taps of a place inside the input; `input` is at its group's first channel. */
+static inline int32_t nn_conv2d_group_sum(NN_ROM nn_conv2d_groups_t *p, nn_place_t place, const int8_t *input,
+                                          NN_ROM int8_t *filter)
 {
-    int32_t depth = p->input.channels / p->groups;
-    int32_t row_step = (int32_t)p->dilation.height * p->input.width * p->input.channels;
-    int32_t column_step = (int32_t)p->dilation.width * p->input.channels;
+    NN_ROM nn_window_t *window = &p->window;
+    int32_t channels = window->input.channels, depth = channels / p->groups;
+    int32_t row_step = (int32_t)window->dilation.height * window->input.width * channels;
+    int32_t column_step = (int32_t)window->dilation.width * channels;
     int32_t sum = 0;
-    for (int32_t row = rows.first; row < rows.last; row++) {
-        for (int32_t column = columns.first; column < columns.last; column++) {
-            sum += nn_dot_s8(input + row * row_step + column * column_step,
-                             filter + (row * p->kernel.width + column) * depth, depth, p->input_offset);
+    for (int32_t row = place.rows.first; row < place.rows.last; row++) {
+        for (int32_t column = place.columns.first; column < place.columns.last; column++) {
+            sum += nn_dot_s8(input + place.corner + row * row_step + column * column_step,
+                             filter + (row * window->kernel.width + column) * depth, depth, p->input_offset);
         }
     }
     return sum;
@@ -38,22 +38,16 @@ static inline int32_t nn_conv2d_group_sum(NN_ROM nn_conv2d_groups_t *p, const in
 
 static void nn_conv2d_groups_s8(NN_ROM nn_conv2d_groups_t *p, const int8_t *input, int8_t *output)
 {
-    int32_t depth = p->input.channels / p->groups, members = p->output.channels / p->groups;
-    int32_t filter = (int32_t)p->kernel.height * p->kernel.width * depth;
-    for (int32_t y = 0; y < p->output.height; y++) {
-        int32_t y_origin = y * p->stride.height - p->pad.height;
-        nn_taps_t rows = nn_taps_inside(y_origin, p->input.height, p->kernel.height, p->dilation.height);
-        for (int32_t x = 0; x < p->output.width; x++) {
-            int32_t x_origin = x * p->stride.width - p->pad.width;
-            nn_taps_t columns = nn_taps_inside(x_origin, p->input.width, p->kernel.width, p->dilation.width);
-            int32_t corner = (y_origin * p->input.width + x_origin) * p->input.channels;
-            for (int32_t channel = 0; channel < p->output.channels; channel++) {
-                int32_t first = corner + channel / members * depth;
-                int32_t sum = p->bias[channel] +
-                              nn_conv2d_group_sum(p, input + first, p->weights + channel * filter, rows, columns);
-                sum = nn_requantize(sum, p->multiplier[channel], p->shift[channel]) + p->output_offset;
-                *output++ = nn_clamp_s8(sum, p->min, p->max);
-            }
+    NN_ROM nn_window_t *window = &p->window;
+    int32_t depth = window->input.channels / p->groups, members = window->output.channels / p->groups;
+    int32_t filter = (int32_t)window->kernel.height * window->kernel.width * depth;
+    for (int32_t i = 0; i < (int32_t)window->output.height * window->output.width; i++) {
+        nn_place_t place = nn_place(window, i / window->output.width, i % window->output.width);
+        for (int32_t channel = 0; channel < window->output.channels; channel++) {
+            const int8_t *first = input + channel / members * depth;
+            int32_t sum = p->bias[channel] + nn_conv2d_group_sum(p, place, first, p->weights + channel * filter);
+            sum = nn_requantize(sum, p->multiplier[channel], p->shift[channel]) + p->output_offset;
+            *output++ = nn_clamp_s8(sum, p->min, p->max);
         }
     }
 }

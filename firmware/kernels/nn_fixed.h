@@ -53,6 +53,13 @@ static inline int32_t nn_requantize(int32_t x, int32_t multiplier, int32_t shift
     return (((high + (high >> 31)) >> (-1 - shift)) + 1) >> 1;
 }
 
+/* x * multiplier / 2^15 * 2^shift, rounded once, halves upward. multiplier: [0, 2^15); shift: [-31, 7] */
+static inline int32_t nn_requantize_wide(int64_t x, int32_t multiplier, int32_t shift)
+{
+    const int32_t right = 15 - shift;
+    return (int32_t)((x * multiplier + ((int64_t)1 << (right - 1))) >> right);
+}
+
 /* x * 2^exponent, saturated. exponent: [1, 30] */
 static inline int32_t nn_saturating_shift(int32_t x, int32_t exponent)
 {

@@ -54,9 +54,9 @@ static inline void nn_lstm_gates(NN_ROM nn_lstm_t *p, int32_t unit, const int8_t
 /* Steps one unit: its cell anew, and its hidden state, which is returned. */
 static inline int8_t nn_lstm_unit(NN_ROM nn_lstm_t *p, const int16_t *gates, int16_t *cell)
 {
-    int32_t kept = nn_saturate_s16(nn_lstm_product(p, 0, nn_sigmoid_s16((int32_t)3 * gates[1]), *cell));
-    int32_t added = nn_saturate_s16(
-        nn_lstm_product(p, 1, nn_sigmoid_s16((int32_t)3 * gates[0]), nn_tanh_s16((int32_t)3 * gates[2])));
+    int32_t kept = nn_saturate_s16(nn_lstm_product(p, 0, nn_sigmoid_of((int32_t)3 * gates[1]), *cell));
+    int32_t added =
+        nn_saturate_s16(nn_lstm_product(p, 1, nn_sigmoid_of((int32_t)3 * gates[0]), nn_tanh_of((int32_t)3 * gates[2])));
     int32_t sum = nn_saturate_s16(kept + added), scaled;
 
     sum = nn_min(nn_max(sum, p->cell_min), p->cell_max);
@@ -66,7 +66,7 @@ static inline int8_t nn_lstm_unit(NN_ROM nn_lstm_t *p, const int16_t *gates, int
     } else {
         scaled = (3 * sum + ((int32_t)1 << (-p->cell_shift - 1))) >> -p->cell_shift;
     }
-    return nn_clamp_s8(nn_lstm_product(p, 2, nn_tanh_s16(scaled), nn_sigmoid_s16((int32_t)3 * gates[3])) -
+    return nn_clamp_s8(nn_lstm_product(p, 2, nn_tanh_of(scaled), nn_sigmoid_of((int32_t)3 * gates[3])) -
                            p->hidden_offset,
                        INT8_MIN, INT8_MAX);
 }

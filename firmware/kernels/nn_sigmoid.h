@@ -39,14 +39,14 @@ static inline int32_t nn_sigmoid_between(int32_t x, uint8_t bits, int32_t past)
 }
 
 /* 1 / (1 + exp(-x)) in Q0.15 for x in units of 1 / (3 * 4096) */
-static inline int16_t nn_sigmoid_s16(int32_t x)
+static inline int16_t nn_sigmoid_of(int32_t x)
 {
     int32_t value = nn_sigmoid_between(x, 9, (int32_t)0x7FFF << 10);
     return (int16_t)((x >= 0 ? value + 512 : ((int32_t)1 << 25) - value + 511) >> 10);
 }
 
 /* tanh(x) in Q0.15 for x in units of 1 / (3 * 4096) */
-static inline int16_t nn_tanh_s16(int32_t x)
+static inline int16_t nn_tanh_of(int32_t x)
 {
     const int32_t half = (int32_t)1 << 23;
     int32_t value = nn_sigmoid_between(x, 8, (int32_t)0xFFFF << 8);

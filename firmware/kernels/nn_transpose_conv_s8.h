@@ -4,6 +4,7 @@
 
 #include "nn_dot.h"
 #include "nn_fixed.h"
+#include "nn_source.h"
 
 typedef struct {
     nn_shape_t input, output;
@@ -16,16 +17,6 @@ typedef struct {
     NN_ROM int32_t *multiplier;    /* [output channels], [0, 2^31) */
     NN_ROM int8_t *shift;          /* [output channels], [-31, 30] */
 } nn_transpose_conv_t;
-
-/* The input index that tap `tap` brings to output place `place`, or -1 when it brings none. */
-static inline int32_t nn_source(int32_t place, int32_t tap, int32_t stride, int32_t length)
-{
-    int32_t spread = place - tap;
-    if (spread < 0 || spread % stride != 0 || spread / stride >= length) {
-        return -1;
-    }
-    return spread / stride;
-}
 
 /* Sum of all taps of one filter at one place of the spread output. */
 static inline int32_t nn_transpose_conv_sum(NN_ROM nn_transpose_conv_t *p, const int8_t *input, NN_ROM int8_t *filter,

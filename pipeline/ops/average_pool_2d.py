@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.graph import Graph, Node
-from pipeline.ops.base import Call, Int8s, clamp8, op
-from pipeline.ops.pooling import pool_cases, pool_fields, pool_of
+from pipeline.ops.base import Call, Int8s, op
+from pipeline.ops.pooling import pool_call, pool_cases, pool_of
 from pipeline.ops.window import Window
 
 
@@ -20,6 +20,7 @@ class AveragePool2D:
 
     window: Window
     limits: tuple[int, int]
+    dtype: str
     macs = 0
     in_place = ()
 
@@ -33,11 +34,11 @@ class AveragePool2D:
         sums = self.window.views(inputs[0].astype(np.int64)).sum(axis=(3, 4))
         counts = self.window.views(np.ones_like(inputs[0], np.int64)).sum(axis=(3, 4))
         rounded = (np.abs(sums) + counts // 2) // counts * np.sign(sums)
-        return clamp8(rounded, *self.limits)[np.newaxis]
+        return np.asarray(rounded.clip(*self.limits).astype(self.dtype)[np.newaxis])
 
     def call(self) -> Call:
         """One call for the whole layer."""
-        return Call("nn_average_pool_s8", "nn_pool_t", pool_fields(self.window, self.limits))
+        return pool_call("average_pool", self.window, self.limits, self.dtype)
 
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Graph]:

@@ -144,6 +144,16 @@ def need_int8(node: Node, graph: Graph, *tensors: Tensor) -> None:
             raise Problem(graph.label(node), f"{tensor.name} has per-channel scales, activations have one")
 
 
+def need_ints(node: Node, graph: Graph, *tensors: Tensor) -> None:
+    """Every tensor is int8, or every tensor is int16 around zero, with one scale."""
+    wrong = [each for each in tensors if each.dtype != "int16" or each.quant is None or each.quant.zero_point != (0,)]
+    if tensors[0].dtype != "int16":
+        need_int8(node, graph, *tensors)
+    elif wrong:
+        raise Problem(graph.label(node), f"{wrong[0].name} is {wrong[0].dtype}, not quantized int16 around zero",
+                      "convert with 16-bit activations and 8-bit weights")  # fmt: skip
+
+
 def need_constant(node: Node, graph: Graph, slot: int, what: str) -> Tensor:
     """The input in `slot`, which must be a constant."""
     tensor = graph.tensor(node, slot)
@@ -221,6 +231,11 @@ def padding(node: Node, sizes: tuple[int, int, int], stride: int, dilation: int 
 def clamp8(values: NDArray[np.int64], low: int = -128, high: int = 127) -> Int8s:
     """Clamp to the activation's range and narrow to int8."""
     return np.clip(values, low, high).astype(np.int8)
+
+
+def clamped(values: NDArray[np.int64], dtype: str) -> NDArray[Any]:
+    """Clamp to a type's range and narrow to it."""
+    return np.clip(values, np.iinfo(dtype).min, np.iinfo(dtype).max).astype(dtype)
 
 
 def shape3(tensor: Tensor) -> tuple[int, int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.graph import Graph, Node, Quant, Tensor
+
+NARROWING = ("CONV_2D", "FULLY_CONNECTED")  # have sums of 32 bits where the biases of 16-bit layers are of 32
 
 
 def activation(rng: np.random.Generator, shape: Sequence[int], name: str, scale: float | None = None,
@@ -28,6 +30,11 @@ def typed(rng: np.random.Generator, shape: Sequence[int], name: str, dtype: str,
     return replace(made, dtype=dtype, quant=made.quant if like is None else like.quant)
 
 
+def scaled(tensor: Tensor, scale: float) -> Tensor:
+    """A tensor of another scale, around zero."""
+    return replace(tensor, quant=Quant((float(np.float32(scale)),), (0,)))
+
+
 def weights(rng: np.random.Generator, shape: Sequence[int], axis: int | None, zeros: float = 0.0,
             empty: slice = slice(0)) -> Tensor:  # fmt: skip
     """Constant int8 weights in [-127, 127]; per channel along `axis`, or per tensor when it is None. `zeros`: their
@@ -39,6 +46,38 @@ def weights(rng: np.random.Generator, shape: Sequence[int], axis: int | None, ze
         data[rng.random(shape) < zeros] = 0
     data[empty] = 0
     return Tensor("weights", tuple(shape), "int8", Quant(scale, (0,) * channels, axis or 0), data)
+
+
+def both_widths(graphs: Iterable[Graph], share: int = 2) -> Iterator[Graph]:
+    """The graphs, then each `share`-th once more with activations of 16 bits, a third of these with 32-bit biases."""
+    made = list(graphs)
+    yield from made
+    for number, graph in enumerate(made[::share]):
+        narrow = number % 3 == 2 and graph.nodes[0].op in NARROWING
+        yield of_16_bits(graph, "int32" if narrow else "int64")
+
+
+def of_16_bits(graph: Graph, biases: str = "int64") -> Graph:
+    """The graph with activations of 16 bits, which are around zero on a finer scale; constants keep their 8 bits."""
+
+    def other(tensor: Tensor) -> Tensor:
+        if tensor.quant is None or (tensor.dtype == "int8" and tensor.data is not None):
+            return tensor
+        quant = replace(tensor.quant, scale=tuple(each / 256 for each in tensor.quant.scale))
+        if tensor.dtype == "int8":
+            return replace(tensor, dtype="int16", quant=replace(quant, zero_point=(0,)))
+        data = None if tensor.data is None else (tensor.data.astype(np.int64) * 251).astype(biases)
+        return replace(tensor, dtype=biases, quant=quant, data=data)
+
+    nodes = tuple(_with_bias_type(node, biases) for node in graph.nodes)
+    return replace(graph, tensors=tuple(other(tensor) for tensor in graph.tensors), nodes=nodes)
+
+
+def _with_bias_type(node: Node, biases: str) -> Node:
+    """The node as a converter writes it that was asked for such biases, be there one or not."""
+    if node.op not in NARROWING:
+        return node
+    return replace(node, options={**node.options, "quantized_bias_type": {"int32": 2, "int64": 4}[biases]})
 
 
 def bias(rng: np.random.Generator, x: Tensor, w: Tensor, count: int) -> Tensor:

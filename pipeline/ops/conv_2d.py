@@ -12,7 +12,7 @@ from pipeline.cores import PORTABLE, Core
 from pipeline.graph import Graph, Node, Tensor
 from pipeline.ops import cases, pairs, sparse, tiles
 from pipeline.ops.base import Call, Int8s, op
-from pipeline.ops.weighted import Weighted, weighted
+from pipeline.ops.weighted import Weighted, Weighted16, weighted
 from pipeline.ops.window import Window, output_size, window_of
 from pipeline.problem import Problem
 
@@ -55,8 +55,10 @@ class Conv2D:
 
     def call(self) -> Call:
         """One call for the whole layer."""
+        fields = {"window": self.window.fields(), "groups": self.groups, **self.sums.fields()}
+        if isinstance(self.sums, Weighted16):
+            return Call("nn_conv2d_s16", "nn_conv2d_s16_t", fields)
         if self.groups > 1:
-            fields = {**self.window.fields(), "groups": self.groups, **self.sums.fields()}
             return Call("nn_conv2d_groups_s8", "nn_conv2d_groups_t", fields)
         return self._call("nn_conv2d", self.sums.blocks(), LANES, PORTABLE)
 
@@ -68,7 +70,7 @@ class Conv2D:
 
     def ways(self, core: Core) -> tuple[Call, ...]:
         """The calls for a core: weights in tiles; in pairs, dense and sparse; plain; sparse."""
-        if self.groups > 1:
+        if self.groups > 1 or isinstance(self.sums, Weighted16):
             return ()
         sums = pairs.settled(self.sums)
         plain = self._call("nn_conv2d", sums.blocks(), LANES, core)
@@ -106,6 +108,11 @@ class Conv2D:
 
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Graph]:
+        """Both widths of values."""
+        return cases.both_widths(cls._int8_cases(rng))
+
+    @classmethod
+    def _int8_cases(cls, rng: np.random.Generator) -> Iterator[Graph]:
         """Strides, dilations, both paddings, every fused activation; 1-D (height 1) as Keras Conv1D makes them.
 
         The first after these have as many channels as SIMD kernels like, the last are grouped."""

@@ -11,7 +11,7 @@ from pipeline.cores import Core
 from pipeline.graph import Graph, Node
 from pipeline.ops import cases, pairs
 from pipeline.ops.base import Call, Int8s, op
-from pipeline.ops.weighted import Weighted, weighted
+from pipeline.ops.weighted import Weighted, Weighted16, weighted
 from pipeline.ops.window import Window, output_size, window_of
 
 
@@ -42,8 +42,10 @@ class DepthwiseConv2D:
 
     def call(self) -> Call:
         """One call for the whole layer."""
-        fields = {"window": self.window.fields(), "multiples": self.multiples, **self.sums.fields(),
-                  "bias": self.sums.unsigned_bias(3)}  # fmt: skip
+        fields = {"window": self.window.fields(), "multiples": self.multiples, **self.sums.fields()}
+        if isinstance(self.sums, Weighted16):
+            return Call("nn_depthwise_conv2d_s16", "nn_depthwise_conv2d_s16_t", fields)
+        fields["bias"] = self.sums.unsigned_bias(3)
         return Call("nn_depthwise_conv2d_s8", "nn_depthwise_conv2d_t", fields, scratch=self.window.lines_bytes)
 
     def ways(self, core: Core) -> tuple[Call, ...]:
@@ -55,6 +57,8 @@ class DepthwiseConv2D:
         """The call that takes one channel at a time, as a plane with its padding; not for dilated windows.
 
         The longer side of the image lies across, for a row is done without a pause."""
+        if isinstance(self.sums, Weighted16):
+            return None
         window, turn = self.window, self.window.output[0] > self.window.output[1]
         order = (1, 0) if turn else (0, 1)
         sums = pairs.settled(replace(self.sums, weights=np.transpose(self.sums.weights[0], (2, *order))))
@@ -78,6 +82,11 @@ class DepthwiseConv2D:
 
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Graph]:
+        """Both widths of values."""
+        return cases.both_widths(cls._int8_cases(rng))
+
+    @classmethod
+    def _int8_cases(cls, rng: np.random.Generator) -> Iterator[Graph]:
         """Depth multipliers, strides, dilations, both paddings, every fused activation; the last are of 3 x 3."""
         for i in range(15):
             x = cases.activation(

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.graph import Graph, Node
-from pipeline.ops.base import Call, Int8s, clamp8, op
-from pipeline.ops.pooling import pool_cases, pool_fields, pool_of
+from pipeline.ops.base import Call, Int8s, op
+from pipeline.ops.pooling import pool_call, pool_cases, pool_of
 from pipeline.ops.window import Window
 
 
@@ -20,6 +20,7 @@ class MaxPool2D:
 
     window: Window
     limits: tuple[int, int]
+    dtype: str
     macs = 0
     in_place = ()
 
@@ -30,12 +31,12 @@ class MaxPool2D:
 
     def run(self, *inputs: Int8s) -> Int8s:
         """Input [1, h, w, c], output [1, h', w', c]; padding never wins."""
-        views = self.window.views(inputs[0].astype(np.int64), fill=-128)
-        return clamp8(views.max(axis=(3, 4)), *self.limits)[np.newaxis]
+        views = self.window.views(inputs[0].astype(np.int64), fill=np.iinfo(self.dtype).min)
+        return np.asarray(views.max(axis=(3, 4)).clip(*self.limits).astype(self.dtype)[np.newaxis])
 
     def call(self) -> Call:
         """One call for the whole layer."""
-        return Call("nn_max_pool_s8", "nn_pool_t", pool_fields(self.window, self.limits))
+        return pool_call("max_pool", self.window, self.limits, self.dtype)
 
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Graph]:

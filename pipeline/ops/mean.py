@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline.fixedpoint import quantize_multiplier, requantize
 from pipeline.graph import Graph, Node
 from pipeline.ops import cases
-from pipeline.ops.base import Call, Int8s, clamp8, need_constant, need_int8, op
+from pipeline.ops.base import Call, Int8s, clamped, need_constant, need_ints, op
 from pipeline.ops.moves import strides
 from pipeline.problem import Problem
 
@@ -73,14 +73,16 @@ def reduction(node: Node, graph: Graph) -> Axes:
     return Axes(tuple(sizes), tuple(reduced))
 
 
-def mean_call(axes: Axes, zero_points: tuple[int, int], rescale: tuple[int, int]) -> Call:
+def mean_call(axes: Axes, zero_points: tuple[int, int], rescale: tuple[int, int], dtype: str) -> Call:
     """A rescaled sum for each output."""
     fields = {"input_offset": -zero_points[0] * axes.count, "output_offset": zero_points[1],
               "multiplier": rescale[0], "shift": rescale[1]}  # fmt: skip
     plain = axes.plain()
     if plain is None:
-        return Call("nn_mean_axes_s8", "nn_mean_axes_t", {"axes": axes.fields(), **fields})
-    return Call("nn_mean_s8", "nn_mean_t", dict(zip(("outer", "reduced", "inner"), plain, strict=True)) | fields)
+        width = np.dtype(dtype).itemsize
+        return Call("nn_mean_axes", "nn_mean_axes_t", {"axes": axes.fields(), "width": width, **fields})
+    kernel = "nn_mean_s8" if dtype == "int8" else "nn_mean_s16"
+    return Call(kernel, "nn_mean_t", dict(zip(("outer", "reduced", "inner"), plain, strict=True)) | fields)
 
 
 @op("MEAN")
@@ -92,6 +94,7 @@ class Mean:
     zero_points: tuple[int, int]
     rescale: tuple[int, int]
     shape: tuple[int, ...]
+    dtype: str
     macs = 0
     in_place = ()
 
@@ -99,23 +102,29 @@ class Mean:
     def from_node(cls, node: Node, graph: Graph) -> Mean:
         """The axes are constant."""
         x, y = graph.input(node), graph.output(node)
-        need_int8(node, graph, x, y)
+        need_ints(node, graph, x, y)
         axes = reduction(node, graph)
         rescale = _with_division(*quantize_multiplier(x.scale / y.scale), axes.count)
-        return cls(axes, (x.zero_point, y.zero_point), rescale, y.shape)
+        return cls(axes, (x.zero_point, y.zero_point), rescale, y.shape, y.dtype)
 
     def run(self, *inputs: Int8s) -> Int8s:
         """One rescaled sum per output."""
         x, reduced = self.axes.view(inputs[0])
         sums = x.sum(axis=reduced) - self.zero_points[0] * self.axes.count
-        return clamp8(requantize(sums, *self.rescale) + self.zero_points[1]).reshape(self.shape)
+        made = requantize(sums, *self.rescale) + self.zero_points[1]
+        return clamped(made, self.dtype).reshape(self.shape)
 
     def call(self) -> Call:
         """One call for the whole layer."""
-        return mean_call(self.axes, self.zero_points, self.rescale)
+        return mean_call(self.axes, self.zero_points, self.rescale, self.dtype)
 
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Graph]:
+        """Both widths of values."""
+        return cases.both_widths(cls._int8_cases(rng))
+
+    @classmethod
+    def _int8_cases(cls, rng: np.random.Generator) -> Iterator[Graph]:
         """Height and width, one axis, the last, some that do not lie side by side; with and without keep_dims."""
         chosen = ((4, (1, 2)), (3, (1,)), (3, (2,)), (4, (1, 2)), (4, (3,)), (4, (1, 2)), (4, (1, 3)), (5, (0, 2, 4)),
                   (4, (0, 2)), (3, (0, 1, 2)), (2, (-1,)))  # fmt: skip

@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.fixedpoint import quantize_multiplier, requantize
 from pipeline.graph import Graph, Node
 from pipeline.ops import cases
-from pipeline.ops.base import Call, Int8s, clamp8, need_int8, need_same_quant, op
+from pipeline.ops.base import Call, Int8s, clamped, need_int8, need_ints, need_same_quant, op
 from pipeline.ops.mean import Axes, left, mean_call, reduction
 
 
@@ -26,6 +26,7 @@ class Reduce:
     zero_points: tuple[int, int]
     rescale: tuple[int, int]
     shape: tuple[int, ...]
+    dtype: str
     macs = 0
     in_place = ()
 
@@ -33,25 +34,26 @@ class Reduce:
     def from_node(cls, node: Node, graph: Graph) -> Reduce:
         """The axes are constant."""
         x, y = graph.input(node), graph.output(node)
-        need_int8(node, graph, x, y)
+        (need_ints if node.op == "SUM" else need_int8)(node, graph, x, y)  # TFLite Micro has no other of 16 bits
         if node.op != "SUM":
             need_same_quant(node, graph, x, y)
         rescale = quantize_multiplier(x.scale / y.scale)
-        return cls(node.op, reduction(node, graph), (x.zero_point, y.zero_point), rescale, y.shape)
+        return cls(node.op, reduction(node, graph), (x.zero_point, y.zero_point), rescale, y.shape, y.dtype)
 
     def run(self, *inputs: Int8s) -> Int8s:
         """One value per output."""
         x, reduced = self.axes.view(inputs[0])
         if self.name == "SUM":
             sums = x.sum(axis=reduced) - self.zero_points[0] * self.axes.count
-            return clamp8(requantize(sums, *self.rescale) + self.zero_points[1]).reshape(self.shape)
+            made = requantize(sums, *self.rescale) + self.zero_points[1]
+            return clamped(made, self.dtype).reshape(self.shape)
         found = x.max(axis=reduced) if self.name == "REDUCE_MAX" else x.min(axis=reduced)
         return np.asarray(found, np.int8).reshape(self.shape)
 
     def call(self) -> Call:
         """A sum is a mean that does not divide."""
         if self.name == "SUM":
-            return mean_call(self.axes, self.zero_points, self.rescale)
+            return mean_call(self.axes, self.zero_points, self.rescale, self.dtype)
         plain = self.axes.plain()
         if plain is None:
             largest = int(self.name == "REDUCE_MAX")
@@ -61,6 +63,13 @@ class Reduce:
 
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Graph]:
+        """Both widths of values for SUM."""
+        made = list(cls._int8_cases(rng))
+        sums = [graph for graph in made if graph.nodes[0].op == "SUM"]
+        return iter([*made, *(cases.of_16_bits(graph) for graph in sums)])
+
+    @classmethod
+    def _int8_cases(cls, rng: np.random.Generator) -> Iterator[Graph]:
         """Height and width, one axis, the last, some that do not lie side by side; with and without keep_dims."""
         for name in ("SUM", "REDUCE_MAX", "REDUCE_MIN"):
             for i, (rank, axes) in enumerate(((4, (1, 2)), (3, (1,)), (3, (2,)), (4, (1, 3)), (4, (0, 2)), (2, (-1,)))):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.fixedpoint import (
     Ints,
@@ -16,11 +18,12 @@ from pipeline.fixedpoint import (
     input_radius,
     quantize_multiplier,
     reciprocal,
+    requantize,
     wrap32,
 )
 from pipeline.graph import Graph, Node, Tensor
 from pipeline.ops import cases
-from pipeline.ops.base import Call, Int8s, clamp8, need_int8, op
+from pipeline.ops.base import Call, Int8s, clamp8, need_int8, need_ints, op
 from pipeline.problem import Problem
 
 INTEGER_BITS = 5  # differences are Q5.26
@@ -61,6 +64,86 @@ def exps_of(node: Node, graph: Graph, x: Tensor, beta: float) -> Exps:
     return Exps(x.count // depth, depth, multiplier, shift, -input_radius(INTEGER_BITS, shift))
 
 
+STEPS = 512  # between the nodes of a table of 16-bit values
+
+
+def table16(first: float, last: float, function: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+            ) -> NDArray[np.int16]:  # fmt: skip
+    """A function's values in Q0.15 at STEPS + 1 nodes, in float32 (TFLite LUTPopulate).
+
+    Each but the last is lowered by half of what the straight line to the next one misses the curve by in its middle.
+    """
+    ends = np.array([first, last], np.float32)
+    step, one = (ends[1] - ends[0]) / np.float32(STEPS), np.float32(2**15)
+
+    def at(places: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray(function(places.astype(np.float64)).astype(np.float32) * one)
+
+    nodes = ends[0] + np.arange(STEPS + 1, dtype=np.float32) * step
+    nodes[-1] = ends[1]
+    middles = at(nodes[:-1] + step / np.float32(2))
+    values, rounded = at(nodes), _rounded(at(nodes))
+    missed = _rounded((values[1:] + rounded[:-1]) / np.float32(2)) - _rounded(middles)
+    rounded[:-1] -= _rounded(missed / np.float32(2))
+    return rounded.clip(-(2**15), 2**15 - 1).astype(np.int16)
+
+
+def _rounded(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Halves away from zero."""
+    return np.asarray(np.sign(x) * np.floor(np.abs(x) + np.float32(0.5)), np.float32)
+
+
+def _between(table: NDArray[np.int16], x: Ints) -> Ints:
+    """The table at x, which is brought to 16 bits, on straight lines between its nodes."""
+    x = np.clip(x, -(2**15), 2**15 - 1)
+    low, high = (table.astype(np.int64)[STEPS // 2 + (x >> 7) + i] for i in (0, 1))
+    return np.asarray(low + (((high - low) * (x & 127) + 64) >> 7), np.int64)
+
+
+@dataclass(frozen=True)
+class Softmax16:
+    """Of 16-bit values, by two tables; the output's scale is 2^-15 and its zero point 0."""
+
+    rows: int
+    depth: int
+    multiplier: int
+    shift: int
+    macs = 0
+    in_place = (0,)
+    exps: ClassVar = table16(-10.0, 0.0, np.exp)
+    reciprocal: ClassVar = table16(0.0, 1.0, lambda x: 1 / (1 + x))
+
+    @classmethod
+    def from_node(cls, node: Node, graph: Graph) -> Softmax16:
+        """Differences from the row's largest value become 65535 steps between -10 and 0."""
+        x, y = graph.input(node), graph.output(node)
+        need_ints(node, graph, x, y)
+        if y.scale != 2.0**-15:
+            raise Problem(graph.label(node), f"its output has scale {y.scale:g}", "16-bit ones must have 2^-15")
+        rescale = quantize_multiplier(x.scale * float(np.float32(node.options["beta"])) / (10.0 / 65535.0))
+        if rescale[1] > 14:
+            raise Problem(graph.label(node), f"its input scale {x.scale:g} is too large", "16-bit ones take up to 2")
+        return cls(x.count // x.shape[-1], x.shape[-1], *rescale)
+
+    def run(self, *inputs: NDArray[Any]) -> NDArray[Any]:
+        """exp(x - max) / sum, row by row."""
+        x = inputs[0].reshape(self.rows, self.depth).astype(np.int64)
+        diffs = requantize(x - x.max(axis=1, keepdims=True), self.multiplier, self.shift)
+        exps = _between(self.exps, diffs + 2**15 - 1)
+        sums = exps.sum(axis=1, keepdims=True)
+        bits = np.frexp(sums.astype(np.float64))[1].astype(np.int64) - 1
+        fraction = ((sums << (30 - bits)) + (1 << 13)) >> 14
+        shares = (exps * _between(self.reciprocal, fraction - (3 << 15)) + (1 << (bits - 1))) >> bits
+        return np.asarray(shares.clip(0, 2**15 - 1).astype(np.int16).reshape(inputs[0].shape))
+
+    def call(self) -> Call:
+        """One call for the whole layer."""
+        return Call("nn_softmax_s16", "nn_softmax_s16_t", {
+            "rows": self.rows, "depth": self.depth, "multiplier": self.multiplier, "shift": self.shift,
+            "exps": self.exps, "reciprocal": self.reciprocal,
+        })  # fmt: skip
+
+
 @op("SOFTMAX")
 @dataclass(frozen=True)
 class Softmax:
@@ -71,9 +154,11 @@ class Softmax:
     in_place = (0,)
 
     @classmethod
-    def from_node(cls, node: Node, graph: Graph) -> Softmax:
+    def from_node(cls, node: Node, graph: Graph) -> Softmax | Softmax16:
         """Refuses any other output quantization, as TFLite Micro does."""
         x, y = graph.input(node), graph.output(node)
+        if x.dtype == "int16":
+            return Softmax16.from_node(node, graph)
         need_int8(node, graph, x, y)
         if (y.scale, y.zero_point) != (1 / 256, -128):
             raise Problem(graph.label(node), f"its output has scale {y.scale:g} and zero point {y.zero_point}",
@@ -97,6 +182,16 @@ class Softmax:
 
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Graph]:
+        """Both widths of values; of 16 bits on finer scales and with another output."""
+        made = list(cls._int8_cases(rng))
+        yield from made
+        for graph in (cases.of_16_bits(graph) for graph in made):
+            x, y = graph.tensors
+            x, y = cases.scaled(x, x.scale * 6), cases.scaled(y, 2.0**-15)
+            yield replace(graph, tensors=(x, y))
+
+    @classmethod
+    def _int8_cases(cls, rng: np.random.Generator) -> Iterator[Graph]:
         """One and several rows, small and large scales (from all alike to one winner), beta; many shares of two."""
         for i, scale in enumerate((0.001, 0.02, 0.1, 0.3, 1.0, 0.05)):
             shape = (1, int(rng.integers(1, 12))) if i % 2 else (1, int(rng.integers(1, 5)), int(rng.integers(2, 40)))

@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.graph import Graph, Node
 from pipeline.ops import cases
 from pipeline.ops.base import Call, Int8s, op, padding, shape3
-from pipeline.ops.weighted import Weighted, weighted
+from pipeline.ops.weighted import Weighted, Weighted16, weighted
 
 
 @op("TRANSPOSE_CONV")
@@ -23,6 +23,7 @@ class TransposeConv:
     stride: tuple[int, int]
     pad: tuple[int, int]
     sums: Weighted
+    tflite_differs = "without biases its 16-bit layers have sums of 32 bits"
     in_place = ()
     slots = (2,)
 
@@ -54,6 +55,8 @@ class TransposeConv:
         """One call for the whole layer."""
         kernel = self.sums.weights.shape[1:3]
         head = {"input": self.input, "output": self.output, "kernel": kernel, "stride": self.stride, "pad": self.pad}
+        if isinstance(self.sums, Weighted16):
+            return Call("nn_transpose_conv_s16", "nn_transpose_conv_s16_t", {**head, **self.sums.fields()})
         return Call("nn_transpose_conv_s8", "nn_transpose_conv_t", {**head, **self.sums.fields()})
 
     @property
@@ -63,6 +66,11 @@ class TransposeConv:
 
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Graph]:
+        """Both widths of values."""
+        return cases.both_widths(cls._int8_cases(rng), share=1)
+
+    @classmethod
+    def _int8_cases(cls, rng: np.random.Generator) -> Iterator[Graph]:
         """Strides, both paddings, with and without bias; 1-D as Keras makes it."""
         for i in range(6):
             height, width = (1, 7) if i % 3 == 0 else (int(rng.integers(2, 5)), int(rng.integers(2, 6)))

@@ -91,8 +91,9 @@ def calibrated(graph: Graph, rng: np.random.Generator) -> Graph:
     Without it many outputs are the smallest or the largest value, where a wrong one is not seen.
     """
     y = graph.tensors[graph.outputs[0]]
-    if len(graph.outputs) != 1 or y.dtype != "int8" or y.quant is None:
+    if len(graph.outputs) != 1 or y.dtype not in ("int8", "int16") or y.quant is None:
         return graph
+    (least, most), steps = edges.RANGES[y.dtype], 2 ** (8 * y.itemsize)
     windows = [edges.drawn(graph.edge("input"), rng) for _ in range(4)]
     scale, zero_point = y.scale, 0
     for _ in range(40):
@@ -101,14 +102,18 @@ def calibrated(graph: Graph, rng: np.random.Generator) -> Graph:
             ops = operators(made, "case")
         except (Problem, Problems):
             return graph
-        values = np.stack([answer(made, ops, window) for window in windows]).astype(np.float64)
+        made_of = [edges.split([y], answer(made, ops, window))[0] for window in windows]
+        values = np.stack(made_of).astype(np.float64)
         low, high = values.min() - zero_point, values.max() - zero_point
-        inside = low + zero_point > -128 and high + zero_point < 127
-        if inside and high - low > 200:
+        inside = low + zero_point > least and high + zero_point < most
+        spread = high - low if y.dtype == "int8" else 2 * max(high, -low)  # around the zero point, and around zero
+        if inside and spread > 0.78 * steps:
             return made
-        wider = 2.0 if not inside else max((high - low) / 240, 1 / 16)
-        scale, zero_point = scale * wider, 0 if not inside else round(-(high + low) / 2 / wider)
-        zero_point = min(max(zero_point, -128), 127)
+        if not spread:
+            return graph
+        wider = 2.0 if not inside else max(spread / (0.94 * steps), 1 / 16)
+        scale, zero_point = scale * wider, 0 if not inside or y.dtype != "int8" else round(-(high + low) / 2 / wider)
+        zero_point = min(max(zero_point, least), most)
     return graph
 
 
@@ -120,8 +125,10 @@ def quantized_as(graph: Graph, scale: float, zero_point: int) -> Graph:
 
 
 def counting(tensor: Tensor) -> NDArray[np.int64]:
-    """-128, -127, ... 127, and again; of bools every second."""
+    """-128, -127, ... 127, and again; of 16 bits the whole range in 256 steps; of bools every second."""
     values = np.resize(np.arange(-128, 128), tensor.shape)
+    if tensor.dtype == "int16":
+        return 257 * values + 128
     return values % 2 if tensor.dtype == "bool" else values
 
 

@@ -67,7 +67,14 @@ def strided() -> Graph:
     )
 
 
+def sixteen(name: str) -> Graph:
+    """The first case whose input has 16 bits."""
+    made = known_ops()[name].cases(np.random.default_rng(5))
+    return next(graph for graph in made if graph.tensors[graph.inputs[0]].dtype == "int16")
+
+
 SAME = (0.1, 0)
+SCALED = Quant((0.5,), (0,))
 OTHER = Quant((0.5,), (3,))
 REFUSALS: dict[str, tuple[Graph, str]] = {
     "a float activation": (
@@ -84,6 +91,31 @@ REFUSALS: dict[str, tuple[Graph, str]] = {
         "not symmetric int8",
     ),
     "biases of another type": (with_tensor(first("CONV_2D"), 2, dtype="int64"), "its biases are int64, not int32"),
+    "16 bits that are not around zero": (
+        with_tensor(cases.of_16_bits(first("FULLY_CONNECTED")), 0, quant=Quant((0.1,), (5,))),
+        "is int16, not quantized int16 around zero",
+    ),
+    "a 16-bit output finer than its sums": (
+        with_tensor(cases.of_16_bits(first("FULLY_CONNECTED")), 2, quant=Quant((1e-12,), (0,))),
+        "its sums are rescaled by 2^",
+    ),
+    "a 16-bit slope that turns round": (
+        with_options(cases.of_16_bits(first("LEAKY_RELU")), alpha=-0.5),
+        "its slope below zero is -0.5",
+    ),
+    "a 16-bit softmax with another output": (cases.of_16_bits(first("SOFTMAX")), "its output has scale 1.52588e-05"),
+    "a 16-bit softmax of large numbers": (
+        with_tensor(sixteen("SOFTMAX"), 0, quant=Quant((3.0,), (0,))),
+        "its input scale 3 is too large",
+    ),
+    "a 16-bit logistic with another output": (
+        with_tensor(sixteen("LOGISTIC"), 1, quant=SCALED),
+        "its output has scale 0.5",
+    ),
+    "a 16-bit tanh of large numbers": (
+        with_tensor(sixteen("TANH"), 0, quant=Quant((2.7,), (0,))),
+        "its input scale 2.7 is too large",
+    ),
     "too few biases": (with_tensor(first("CONV_2D"), 2, shape=(1,)), "has 1 biases for"),
     "too few weight scales": (
         with_tensor(first("CONV_2D"), 1, quant=Quant((0.1, 0.2), (0, 0))),

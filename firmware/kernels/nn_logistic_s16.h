@@ -1,0 +1,15 @@
+/* LOGISTIC of 16-bit values; the output's scale is 2^-15. */
+#ifndef NN_LOGISTIC_S16_H
+#define NN_LOGISTIC_S16_H
+
+#include "nn_curve.h"
+
+/* `output` may be `input`. */
+static void nn_logistic_s16(NN_ROM nn_curve_t *p, const int16_t *input, int16_t *output)
+{
+    for (int32_t i = 0; i < p->count; i++) {
+        output[i] = nn_sigmoid_of(nn_curve_argument(p, input[i]));
+    }
+}
+
+#endif
