@@ -1,39 +1,13 @@
-/* PRELU: negative values are multiplied by alpha, which is broadcast over the input (one per channel, as a rule). */
+/* PRELU. */
 #ifndef NN_PRELU_S8_H
 #define NN_PRELU_S8_H
 
-#include "nn_broadcast.h"
-#include "nn_fixed.h"
-
-typedef struct {
-    int32_t multiplier; /* [0, 2^31) */
-    int8_t shift;       /* [-31, 30] */
-} nn_prelu_rescale_t;
-
-typedef struct {
-    nn_broadcast_t broadcast;
-    int16_t input_offset, alpha_offset; /* minus the zero points: [-127, 128] */
-    int16_t output_offset;              /* [-128, 127] */
-    nn_prelu_rescale_t above, below;    /* for values from zero up, and for products with alpha */
-} nn_prelu_t;
+#include "nn_prelu.h"
 
 /* `output` may be `input`. */
 static void nn_prelu_s8(NN_ROM nn_prelu_t *p, const int8_t *input, const int8_t *alpha, int8_t *output)
 {
-    for (int32_t row = 0; row < nn_broadcast_rows(&p->broadcast); row++) {
-        nn_row_t at = nn_broadcast_row(&p->broadcast, row);
-        for (int32_t i = 0; i < p->broadcast.shape[3]; i++) {
-            int32_t value = input[at.a] + p->input_offset;
-            if (value >= 0) {
-                value = nn_requantize(value, p->above.multiplier, p->above.shift);
-            } else {
-                value = nn_requantize(value * (alpha[at.b] + p->alpha_offset), p->below.multiplier, p->below.shift);
-            }
-            *output++ = nn_clamp_s8(value + p->output_offset, INT8_MIN, INT8_MAX);
-            at.a += p->broadcast.a[3];
-            at.b += p->broadcast.b[3];
-        }
-    }
+    nn_prelu(p, input, alpha, output, 1);
 }
 
 #endif

@@ -62,12 +62,18 @@ def broadcast_of(node: Node, graph: Graph) -> tuple[Broadcast, Tensor, Tensor, T
 
 def typed_broadcast(node: Node, graph: Graph) -> tuple[Broadcast, Tensor, Tensor, Tensor]:
     """The same of two inputs of any one type."""
-    a, b, y = graph.input(node, 0), graph.input(node, 1), graph.output(node)
+    a, b = graph.input(node, 0), graph.input(node, 1)
     need_alike(node, graph, a, b, any_scale=True)
+    return shapes_of(node, graph), a, b, graph.output(node)
+
+
+def shapes_of(node: Node, graph: Graph) -> Broadcast:
+    """The broadcast of a node of two inputs, whatever their types."""
+    a, b, y = graph.input(node, 0), graph.input(node, 1), graph.output(node)
     shapes = (a.shape, b.shape, y.shape) if len(y.shape) <= 4 else _fewer(a.shape, b.shape, y.shape)
     if len(shapes[2]) > 4:
         raise Problem(graph.label(node), f"broadcasts to {len(y.shape)} axes", "reshape its inputs to at most 4")
-    return Broadcast(*shapes), a, b, y
+    return Broadcast(*shapes)
 
 
 def _fewer(a: Shape, b: Shape, output: Shape) -> tuple[Shape, Shape, Shape]:

@@ -49,12 +49,16 @@ def weights(rng: np.random.Generator, shape: Sequence[int], axis: int | None, ze
 
 
 def both_widths(graphs: Iterable[Graph], share: int = 2) -> Iterator[Graph]:
-    """The graphs, then each `share`-th once more with activations of 16 bits, a third of these with 32-bit biases."""
+    """The graphs, then each `share`-th once more with activations of 16 bits, a third of these with 32-bit biases.
+
+    Not those that would fill the RAM of the smallest board.
+    """
     made = list(graphs)
     yield from made
     for number, graph in enumerate(made[::share]):
         narrow = number % 3 == 2 and graph.nodes[0].op in NARROWING
-        yield of_16_bits(graph, "int32" if narrow else "int64")
+        if max(tensor.count for tensor in graph.tensors if tensor.is_activation) <= 600:
+            yield of_16_bits(graph, "int32" if narrow else "int64")
 
 
 def of_16_bits(graph: Graph, biases: str = "int64") -> Graph:
@@ -113,12 +117,12 @@ def one_node(op: str, inputs: Sequence[Tensor | None], output: Tensor, table: st
 
 
 def two_nodes(first: str, second: str, tensors: Sequence[Tensor], inputs: tuple[tuple[int, ...], tuple[int, ...]],
-              table: str, **options: Any) -> Graph:  # fmt: skip
+              table: str | None, **options: Any) -> Graph:  # fmt: skip
     """`first` makes tensor 1 from tensor 0, `second` makes tensor 2 from `inputs[1]` with the options."""
     first_table = f"{first.capitalize()}Options"
     nodes = (
         Node(0, first, inputs[0], (1,), {"table": first_table}),
-        Node(1, second, inputs[1], (2,), {"table": table, **options}),
+        Node(1, second, inputs[1], (2,), {"table": table, **options} if table else {}),
     )
     return Graph(tuple(tensors), nodes, (0,), (2,))
 

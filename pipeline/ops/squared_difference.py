@@ -9,16 +9,19 @@ import numpy as np
 
 from pipeline.fixedpoint import quantize_multiplier, requantize
 from pipeline.graph import Graph, Node
-from pipeline.ops.base import Call, Int8s, clamp8, op
-from pipeline.ops.broadcast import Broadcast, Finer, broadcast_of, finer, graph_of, output_of, pairs
+from pipeline.ops import cases
+from pipeline.ops.base import Call, Field, Int8s, clamped, need_ints, op
+from pipeline.ops.broadcast import CONSTANT, Broadcast, Finer, finer, graph_of, output_of, pairs, typed_broadcast
 
-LEFT_SHIFT = 7
+LEFT_SHIFT = {"int8": 7, "int16": 0}
 
 
 @op("SQUARED_DIFFERENCE")
 @dataclass(frozen=True)
 class SquaredDifference:
-    """(a - b)^2 on a scale of twice the larger input scale / 2^7."""
+    """(a - b)^2 on a scale of twice the larger input scale, of 8-bit values / 2^7."""
+
+    tflite_differs = "it has none of 16 bits"
 
     broadcast: Broadcast
     a: Finer
@@ -26,27 +29,34 @@ class SquaredDifference:
     output_offset: int
     multiplier: int
     shift: int
+    dtype: str
     slots = (0, 1)
 
     @classmethod
     def from_node(cls, node: Node, graph: Graph) -> SquaredDifference:
         """All ratios in double; only the last product of constants is float (TFLite Micro PrepareQuantized)."""
-        broadcast, a, b, y = broadcast_of(node, graph)
+        broadcast, a, b, y = typed_broadcast(node, graph)
+        need_ints(node, graph, y, a, b)
         twice = 2.0 * max(a.scale, b.scale)
-        result = quantize_multiplier(twice * twice / float(np.float32(1 << LEFT_SHIFT * 2) * np.float32(y.scale)))
-        return cls(broadcast, finer(a, a.scale / twice), finer(b, b.scale / twice), y.zero_point, *result)
+        finest = float(np.float32(1 << LEFT_SHIFT[y.dtype] * 2) * np.float32(y.scale))
+        result = quantize_multiplier(twice * twice / finest)
+        return cls(broadcast, finer(a, a.scale / twice), finer(b, b.scale / twice), y.zero_point, *result, y.dtype)
 
     def run(self, *inputs: Int8s) -> Int8s:
         """Difference, square, rescale, clamp."""
-        difference = self.a.scaled(inputs[0], LEFT_SHIFT) - self.b.scaled(inputs[1], LEFT_SHIFT)
-        return clamp8(requantize(difference * difference, self.multiplier, self.shift) + self.output_offset)
+        left = LEFT_SHIFT[self.dtype]
+        difference = self.a.scaled(inputs[0], left) - self.b.scaled(inputs[1], left)
+        made = requantize(difference * difference, self.multiplier, self.shift) + self.output_offset
+        return clamped(made, self.dtype)
 
     def call(self) -> Call:
         """One call for the whole layer."""
-        return Call("nn_squared_difference_s8", "nn_squared_difference_t", {
-            "broadcast": self.broadcast.fields(), "a": self.a.fields(), "b": self.b.fields(),
-            "output_offset": self.output_offset, "multiplier": self.multiplier, "shift": self.shift,
-        })  # fmt: skip
+        fields: dict[str, Field] = {"broadcast": self.broadcast.fields(), "a": self.a.fields(), "b": self.b.fields()}
+        rescale = {"multiplier": self.multiplier, "shift": self.shift}
+        if self.dtype == "int16":
+            return Call("nn_squared_difference_s16", "nn_squared_difference_s16_t", {**fields, **rescale})
+        return Call("nn_squared_difference_s8", "nn_squared_difference_t",
+                    {**fields, "output_offset": self.output_offset, **rescale})  # fmt: skip
 
     @property
     def macs(self) -> int:
@@ -60,7 +70,12 @@ class SquaredDifference:
 
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Graph]:
-        """Every kind of broadcast."""
+        """Every kind of broadcast, for both widths of values."""
         for pair in pairs(rng):
             y = output_of(rng, pair, max(pair[0].scale, pair[1].scale) ** 2 * 128)
             yield graph_of(rng, "SQUARED_DIFFERENCE", pair, y, "SquaredDifferenceOptions")
+        for shapes in CONSTANT[::2]:
+            a, b = (cases.typed(rng, shape, name, "int16") for shape, name in zip(shapes, "ab", strict=True))
+            y = cases.typed(rng, np.broadcast_shapes(*shapes), "output", "int16")
+            y = cases.scaled(y, max(a.scale, b.scale) ** 2 * 30000)
+            yield cases.one_node("SQUARED_DIFFERENCE", [a, b], y, "SquaredDifferenceOptions")

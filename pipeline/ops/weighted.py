@@ -114,13 +114,17 @@ def _of_16_bits(node: Node, graph: Graph, made: Weighted, bias: Tensor | None) -
     """Without a bias the option quantized_bias_type says what it would have been (TFLite Micro ConvEval)."""
     narrow = node.options.get("quantized_bias_type") == INT32 if bias is None else bias.dtype == "int32"
     narrow = narrow and node.op in NARROWING
-    most = 30 if narrow else 7
-    if made.shift.max() > most:
-        raise Problem(graph.label(node), f"its sums are rescaled by 2^{made.shift.max()}, at most 2^{most} is possible",
-                      "calibrate with data in which its output varies")  # fmt: skip
+    need_shift(node, graph, int(made.shift.max()), 30 if narrow else 7)
     multipliers = made.multiplier if narrow else np.array([reduced(m) for m in made.multiplier.tolist()], np.int32)
     known = {**vars(made), "bias": made.bias.astype(np.int64), "multiplier": multipliers}
     return Weighted16(**known, narrow=narrow)
+
+
+def need_shift(node: Node, graph: Graph, shift: int, most: int = 7) -> None:
+    """The rescale of a 16-bit layer's sums leaves them in 32 bits."""
+    if shift > most:
+        raise Problem(graph.label(node), f"its sums are rescaled by 2^{shift}, at most 2^{most} is possible",
+                      "calibrate with data in which its output varies")  # fmt: skip
 
 
 def symmetric(node: Node, graph: Graph, slot: int) -> Tensor:

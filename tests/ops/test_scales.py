@@ -102,6 +102,18 @@ def test_rough_scales_give_tflite_micros_bytes(op: str) -> None:
     assert_equal(op, "TFLite Micro", made, [truth(case) for case in made])
 
 
+@pytest.mark.parametrize("op", ["ABS", "LEAKY_RELU", "LOGISTIC", "RELU", "SOFTMAX", "TANH"])
+def test_every_value_of_16_bits_gives_tflite_micros_bytes(op: str) -> None:
+    rng = np.random.default_rng(16)
+    for graph in known_ops()[op].cases(rng):
+        if graph.tensors[0].dtype == "int16":
+            made = replace(graph, tensors=tuple(replace(each, shape=(1, 2**14, 4)) for each in graph.tensors))
+            content = flatbuffer.write(made)
+            window = edges.join(made.edge("input"), [rng.permutation(np.arange(-(2**15), 2**15))])
+            case = Case(content, compile_model(content, op), window.reshape(1, 1, -1))
+            assert_equal(op, "TFLite Micro", [case], [micro_answers(case)])
+
+
 def unary(op: str, rng: np.random.Generator) -> Graph:
     """All 256 values at scales whose ratio is a simple fraction, so that results lie half-way between two."""
     x, y = (cases.activation(rng, (1, 256), name, int(rng.integers(16, 64)) / 256) for name in ("input", "output"))
