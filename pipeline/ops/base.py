@@ -258,17 +258,6 @@ def load(values: NDArray[Any]) -> Call:
 ALL_INT8 = np.arange(-128, 128, dtype=np.int64)
 
 
-def float_table(x: Tensor, y: Tensor, function: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Int8s:
-    """The 256 answers of a function that TFLite computes in float32 (PopulateLookupTable)."""
-    reals = (np.float32(x.scale) * (ALL_INT8 - x.zero_point).astype(np.float32)).astype(np.float64)
-    with np.errstate(over="ignore"):  # infinite, as in C
-        scaled = function(reals).astype(np.float32) * (np.float32(1) / np.float32(y.scale))
-    exact = scaled.astype(np.float64)
-    rounded = np.floor(np.abs(exact) + 0.5) * np.sign(exact) + y.zero_point
-    fits = np.abs(rounded) < 2**31  # what no int32 holds becomes the smallest one
-    return np.asarray(np.where(fits, np.clip(rounded, -128, 127), -128), np.int8)
-
-
 @dataclass(frozen=True)
 class Unary:
     """A function of one int8 value as a table of its 256 answers: exact by construction."""

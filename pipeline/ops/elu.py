@@ -9,7 +9,8 @@ import numpy as np
 
 from pipeline.graph import Graph, Node
 from pipeline.ops import cases
-from pipeline.ops.base import Unary, float_table, need_int8, op
+from pipeline.ops.base import Unary, need_int8, op
+from pipeline.ops.exp import float_table
 
 
 @op("ELU")

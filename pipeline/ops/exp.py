@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.graph import Graph, Node
+from pipeline.graph import Graph, Node, Tensor
 from pipeline.ops import cases
-from pipeline.ops.base import Unary, float_table, need_int8, op
+from pipeline.ops.base import ALL_INT8, Int8s, Unary, need_int8, op
 
 WHY = "it has the operator in float only, or not at all"
+
+
+def float_table(x: Tensor, y: Tensor, function: Callable[[NDArray[np.float64]], NDArray[np.float64]]) -> Int8s:
+    """The 256 answers of a function that TFLite computes in float32 (PopulateLookupTable)."""
+    reals = (np.float32(x.scale) * (ALL_INT8 - x.zero_point).astype(np.float32)).astype(np.float64)
+    with np.errstate(over="ignore"):  # infinite, as in C
+        scaled = function(reals).astype(np.float32) * (np.float32(1) / np.float32(y.scale))
+    exact = scaled.astype(np.float64)
+    rounded = np.floor(np.abs(exact) + 0.5) * np.sign(exact) + y.zero_point
+    fits = np.abs(rounded) < 2**31  # what no int32 holds becomes the smallest one
+    return np.asarray(np.where(fits, np.clip(rounded, -128, 127), -128), np.int8)
 
 
 @op("EXP")
