@@ -31,8 +31,9 @@ static inline void nn_softmax_row_s16(NN_ROM nn_softmax_s16_t *p, const int16_t 
     }
     for (int32_t i = 0; i < p->depth; i++) {
         int32_t x = nn_requantize(input[i] - largest, p->multiplier, p->shift);
-        output[i] = (int16_t)nn_table_between(p->exps, x + INT16_MAX);
-        sum += (uint32_t)output[i];
+        x = nn_table_between(p->exps, x + INT16_MAX);
+        output[i] = (int16_t)x;
+        sum += (uint32_t)x;
     }
     shift = 31 - nn_leading_zeros(sum);
     int32_t fraction = (int32_t)(((sum << (30 - shift)) + (1 << 13)) >> 14); /* in [1, 2], Q1.16 */
