@@ -220,14 +220,6 @@ def quantized(real: float, tensor: Tensor) -> int:
     return tensor.zero_point + round_half_away(float(np.float32(real) / np.float32(tensor.scale)))
 
 
-def padding(node: Node, sizes: tuple[int, int, int], stride: int, dilation: int = 1) -> int:
-    """Padding before the input along one axis; sizes are (input, kernel, output) (TFLite ComputePadding)."""
-    length, kernel, output = sizes
-    if node.options["padding"] == 1:  # VALID
-        return 0
-    return max((output - 1) * stride + (kernel - 1) * dilation + 1 - length, 0) // 2
-
-
 def clamp8(values: NDArray[np.int64], low: int = -128, high: int = 127) -> Int8s:
     """Clamp to the activation's range and narrow to int8."""
     return np.clip(values, low, high).astype(np.int8)
@@ -242,11 +234,6 @@ def shape3(tensor: Tensor) -> tuple[int, int, int]:
     """(height, width, channels) of a tensor [1, height, width, channels]."""
     _, height, width, channels = tensor.shape
     return height, width, channels
-
-
-def table_call(count: int, table: Int8s) -> Call:
-    """The call for a function of one value: `table` int8 [256], the answer to -128 first."""
-    return Call("nn_table_s8", "nn_table_t", {"count": count, "table": table})
 
 
 def load(values: NDArray[Any]) -> Call:
@@ -273,4 +260,4 @@ class Unary:
 
     def call(self) -> Call:
         """One table lookup per value."""
-        return table_call(self.count, self.table)
+        return Call("nn_table_s8", "nn_table_t", {"count": self.count, "table": self.table})

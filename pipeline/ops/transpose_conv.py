@@ -9,8 +9,9 @@ import numpy as np
 
 from pipeline.graph import Graph, Node
 from pipeline.ops import cases
-from pipeline.ops.base import Call, Int8s, op, padding, shape3
+from pipeline.ops.base import Call, Int8s, op, shape3
 from pipeline.ops.weighted import Weighted, Weighted16, weighted
+from pipeline.ops.window import padding
 
 
 @op("TRANSPOSE_CONV")

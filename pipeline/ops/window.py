@@ -11,7 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from pipeline.graph import Node, Tensor
-from pipeline.ops.base import padding, shape3
+from pipeline.ops.base import shape3
 
 Pair = tuple[int, int]
 
@@ -65,3 +65,11 @@ def output_size(padding: int, length: int, kernel: int, stride: int, dilation: i
     """Output length along one axis; padding 0 is SAME, 1 is VALID (TFLite ComputeOutSize)."""
     reach = (kernel - 1) * dilation + 1
     return -(-length // stride) if padding == 0 else (length - reach) // stride + 1
+
+
+def padding(node: Node, sizes: tuple[int, int, int], stride: int, dilation: int = 1) -> int:
+    """Padding before the input along one axis; sizes are (input, kernel, output) (TFLite ComputePadding)."""
+    length, kernel, output = sizes
+    if node.options["padding"] == 1:  # VALID
+        return 0
+    return max((output - 1) * stride + (kernel - 1) * dilation + 1 - length, 0) // 2
