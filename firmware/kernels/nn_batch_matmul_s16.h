@@ -2,7 +2,7 @@
 #ifndef NN_BATCH_MATMUL_S16_H
 #define NN_BATCH_MATMUL_S16_H
 
-#include "nn_output.h"
+#include "nn_output_s16.h"
 
 typedef struct {
     int16_t batches, rows, depth, columns;
