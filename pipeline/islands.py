@@ -1,4 +1,4 @@
-"""Islands of float32 in an integer model (DEQUANTIZE, what only moves values, QUANTIZE) become integers."""
+"""Islands of float32 in an integer model (DEQUANTIZE, moves and functions of one value, QUANTIZE) become integers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pipeline.graph import Graph, Node
 MOVES = {"RESHAPE": 0, "SQUEEZE": 0, "EXPAND_DIMS": 0, "TRANSPOSE": 0, "SLICE": 0, "STRIDED_SLICE": 0, "SPLIT": 1,
          "SPLIT_V": 0, "UNPACK": 0, "GATHER": 0, "TILE": 0, "REVERSE_V2": 0, "SPACE_TO_DEPTH": 0,
          "DEPTH_TO_SPACE": 0}  # fmt: skip
-FUNCTIONS = ("ELU",)  # of one value, that the converter leaves in float32
+# Of one value, that the converter leaves in float32 and TFLite Micro computes there.
+FUNCTIONS = ("CEIL", "COS", "ELU", "FLOOR", "NEG", "ROUND", "SIN", "SQUARE")
 
 
 def in_integers(graph: Graph) -> Graph:

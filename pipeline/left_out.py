@@ -16,6 +16,8 @@ class Reason:
 
 OUTSIDE = "replace the layer, or do that before or behind the model, in your own code"
 FLOAT_ONLY = Reason("TFLite Micro computes it in float only", OUTSIDE)
+ISLAND = Reason("TFLite Micro computes it in float only: between DEQUANTIZE and QUANTIZE it is a table here",
+                "let the converter keep it in float32 between int8, as python -m pipeline.quantize does")  # fmt: skip
 VARIABLE = Reason("resource variables: state is an operator's own here (SVDF, UNIDIRECTIONAL_SEQUENCE_LSTM)",
                   "no stateful=True and no variable that is assigned: an LSTM keeps its state by itself")  # fmt: skip
 CONTROL = Reason("control flow: a graph here is one straight line",
@@ -25,8 +27,8 @@ CUSTOM = Reason("custom operators are somebody's own",
 UNKNOWN = Reason("neither TFLite Micro nor this compiler has it", OUTSIDE)
 
 LEFT_OUT: Mapping[str, Reason] = {
-    **dict.fromkeys(("CEIL", "COS", "FLOOR", "FLOOR_DIV", "FLOOR_MOD", "L2_POOL_2D", "LOG", "NEG", "ROUND", "SIN",
-                     "SQRT", "SQUARE"), FLOAT_ONLY),
+    **dict.fromkeys(("FLOOR_DIV", "FLOOR_MOD", "L2_POOL_2D", "LOG", "SQRT"), FLOAT_ONLY),
+    **dict.fromkeys(("CEIL", "COS", "FLOOR", "NEG", "ROUND", "SIN", "SQUARE"), ISLAND),
     **dict.fromkeys(("ASSIGN_VARIABLE", "CALL_ONCE", "READ_VARIABLE", "VAR_HANDLE"), VARIABLE),
     **dict.fromkeys(("IF", "WHILE"), CONTROL),
     "ADD_N": Reason("no converter makes it of int8", "write one Add behind the other"),

@@ -13,7 +13,7 @@ import pytest
 
 from pipeline import flatbuffer
 from pipeline.graph import Graph, Node, Quant, Tensor
-from pipeline.importer import import_model
+from pipeline.importer import import_model, operators
 from pipeline.islands import in_integers
 from pipeline.layers import Step, first_difference
 from pipeline.problem import Problem, Problems
@@ -53,6 +53,11 @@ def test_a_function_between_is_kept_for_the_table() -> None:
     functions = (Node(1, "ELU", (1,), (2,), {}), Node(2, "RESHAPE", (2,), (3,), {}))
     made = in_integers(island(*functions, reals=3, quantized=(3,)))
     assert [node.options.get("between") for node in made.nodes] == [None, ("ELU",)]
+    both = (Node(1, "NEG", (1,), (2,), {}), Node(2, "SIN", (2,), (3,), {}))
+    graph = import_model(flatbuffer.write(island(*both, reals=3, quantized=(3,))), "watch")
+    assert [node.options.get("between") for node in graph.nodes] == [("NEG", "SIN")]
+    table = operators(graph, "watch")[0].run(np.arange(-128, 128, dtype=np.int8))
+    assert table[128 + 3 + 2] == round(np.sin(-1.0) / 0.25) - 7
 
 
 @pytest.mark.parametrize("op", ["EXP", "CONV_3D"])

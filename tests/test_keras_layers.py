@@ -48,7 +48,7 @@ def test_the_integer_oracle_equals_tflite_micro_on_every_layer(layers: dict[str,
     truth = {name: (reference_answers if lacking(case) else micro_answers) for name, case in layers.items()}
     different = [name for name, case in layers.items() if not np.array_equal(python_answers(case), truth[name](case))]
     assert different == []
-    assert sum(map(lacking, layers.values())) <= 3  # GELU, EXP
+    assert sum(map(lacking, layers.values())) <= 4  # GELU, EXP, SELECT
 
 
 def test_the_outputs_are_not_all_alike(layers: dict[str, Case]) -> None:

@@ -64,7 +64,7 @@ def test_all_kinds_of_reasons_come_together(monkeypatch: pytest.MonkeyPatch) -> 
         replace(good, name="d", shape=(1, LARGEST + 1)),
         *(replace(good, name=f"t{i}") for i in range(4)),
     )
-    ops = ("DEQUANTIZE", "COS", "QUANTIZE", "RELU", "VAR_HANDLE", "READ_VARIABLE", "WHILE", "CUSTOM", "RFFT2D")
+    ops = ("DEQUANTIZE", "LOG", "QUANTIZE", "RELU", "VAR_HANDLE", "READ_VARIABLE", "WHILE", "CUSTOM", "RFFT2D")
     nodes = tuple(Node(i, op, (i,), (i + 1,), {}) for i, op in enumerate(ops))
     monkeypatch.setattr("tflite.Model.SubgraphsLength", lambda self: 2)
     monkeypatch.setattr(
@@ -72,11 +72,11 @@ def test_all_kinds_of_reasons_come_together(monkeypatch: pytest.MonkeyPatch) -> 
     )
     text = "\n".join(refusals(Graph(tensors, nodes, (0,), (9,))))
     assert "m.tflite: has 2 subgraphs, called by #6 WHILE" in text
-    assert "m.tflite: has dynamic shapes: input x [-1, -1], #0 DEQUANTIZE [-1, -1], #1 COS [-1, -1]," in text
+    assert "m.tflite: has dynamic shapes: input x [-1, -1], #0 DEQUANTIZE [-1, -1], #1 LOG [-1, -1]," in text
     assert "hint: give every Input of the network a fixed shape, such as Input((128, 6))" in text
     assert f"m.tflite: is too large: 8 MB and more take #4 VAR_HANDLE [1, {LARGEST + 1}]" in text
     for said, advice in (
-        ("1 operator has no compiled kernel: #1 COS (TFLite Micro computes it in float only)", "in your own code"),
+        ("1 operator has no compiled kernel: #1 LOG (TFLite Micro computes it in float only)", "in your own code"),
         (
             "2 operators have no compiled kernel: #4 VAR_HANDLE, #5 READ_VARIABLE (resource variables",
             "no stateful=True",
@@ -86,7 +86,7 @@ def test_all_kinds_of_reasons_come_together(monkeypatch: pytest.MonkeyPatch) -> 
         ("1 operator has no compiled kernel: #8 RFFT2D (neither TFLite Micro nor this compiler has it)", "own code"),
     ):
         assert re.search(rf"{re.escape(said)}.*\n  hint: .*{advice}", text), said
-    assert "3 operators compute with floats: #0 DEQUANTIZE, #1 COS, #2 QUANTIZE" in text
+    assert "3 operators compute with floats: #0 DEQUANTIZE, #1 LOG, #2 QUANTIZE" in text
     assert "m.tflite: #3 RELU: c is int8, not quantized int8" in text
     assert text.count("error:") == text.count("hint:") == 10
 

@@ -1,15 +1,28 @@
-"""DEQUANTIZE with QUANTIZE behind it and nothing but ELU between: Keras elu, and islands that only move values."""
+"""DEQUANTIZE with QUANTIZE behind it: islands that only move values, and functions of one value between, as in elu."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.graph import Graph, Node, Tensor
 from pipeline.ops import cases
 from pipeline.ops.base import ALL_INT8, Int8s, Unary, need_int8, op
+
+# In double, and then rounded to float32, as a good C library's float functions are.
+FUNCTIONS: Mapping[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
+    "CEIL": np.ceil,
+    "COS": np.cos,
+    "ELU": lambda x: np.where(x < 0, np.expm1(np.minimum(x, 0)), x),
+    "FLOOR": np.floor,
+    "NEG": np.negative,
+    "ROUND": np.rint,
+    "SIN": np.sin,
+    "SQUARE": np.square,
+}
 
 
 @op("DEQUANTIZE")
@@ -17,7 +30,7 @@ from pipeline.ops.base import ALL_INT8, Int8s, Unary, need_int8, op
 class Dequantize(Unary):
     """To float32 and back as one table; pipeline/islands.py makes one node of the operators."""
 
-    tflite_differs = "its reference resolver has no ELU"
+    tflite_differs = "its reference resolver has no ELU, CEIL and ROUND"
 
     @classmethod
     def from_node(cls, node: Node, graph: Graph) -> Dequantize:
@@ -28,19 +41,21 @@ class Dequantize(Unary):
 
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Graph]:
-        """All 256 values to finer, coarser and equal scales; a float SPLIT and ELU between."""
+        """All 256 values to finer, coarser and equal scales; a float SPLIT and functions between."""
         for factor in (0.31, 0.5, 1.0, 2.0, 2.7):
             yield _island(rng, factor, "")
         for factor in (0.2, 0.8, 1.1):
             yield _island(rng, factor, "ELU")
             yield _island(rng, factor, "SPLIT")
+        for function in FUNCTIONS:
+            yield _island(rng, 0.9, function)
 
 
 def through_float(x: Tensor, y: Tensor, between: tuple[str, ...]) -> Int8s:
     """What TFLite's DEQUANTIZE, the operators between, and QUANTIZE make of all 256 values, in their arithmetic."""
     reals = (x.scale * (ALL_INT8 - x.zero_point)).astype(np.float32)
-    for _ in between:  # each an ELU
-        reals = np.where(reals < 0, np.expm1(np.minimum(reals, 0)), reals).astype(np.float32)
+    for function in between:
+        reals = FUNCTIONS[function](reals.astype(np.float64)).astype(np.float32)
     scaled = (reals / np.float32(y.scale)).astype(np.float64)
     rounded = np.sign(scaled) * np.floor(np.abs(scaled) + 0.5) + y.zero_point
     return np.asarray(np.clip(rounded, -128, 127), np.int8)

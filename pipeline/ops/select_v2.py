@@ -1,9 +1,9 @@
-"""SELECT_V2: one of two tensors, value by value, as a third of bools says."""
+"""SELECT_V2, SELECT: one of two tensors, value by value, as a third of bools says."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from pipeline.problem import Problem
 
 @op("SELECT_V2")
 @dataclass(frozen=True)
-class Select:
+class SelectV2:
     """All three are broadcast to the output's shape."""
 
     shapes: tuple[Shape, Shape, Shape]
@@ -29,7 +29,7 @@ class Select:
     in_place = ()
 
     @classmethod
-    def from_node(cls, node: Node, graph: Graph) -> Select:
+    def from_node(cls, node: Node, graph: Graph) -> SelectV2:
         """The tensors chosen from are quantized like the output: bytes move."""
         condition, a, b, y = *(graph.input(node, slot) for slot in range(3)), graph.output(node)
         need_alike(node, graph, y, a, b)
@@ -61,3 +61,28 @@ class Select:
             y = cases.typed(rng, shape, "output", dtype)
             chosen = [cases.typed(rng, each, name, dtype, y) for name, each in (("a", a), ("b", b))]
             yield cases.one_node("SELECT_V2", [Tensor("condition", condition, "bool"), *chosen], y, "SelectV2Options")
+
+
+@op("SELECT")
+class Select(SelectV2):
+    """The older one, of equal shapes: Keras selu."""
+
+    micro_lacks = "it has no SELECT"
+
+    @classmethod
+    def from_node(cls, node: Node, graph: Graph) -> SelectV2:
+        """A condition for each row, which the older one takes too, is another matter."""
+        shapes = [graph.input(node, slot).shape for slot in range(3)]
+        if len({*shapes, graph.output(node).shape}) > 1:
+            raise Problem(
+                graph.label(node), f"chooses among {shapes[1]} by {shapes[0]}", "only equal shapes are compiled"
+            )
+        return super().from_node(node, graph)
+
+    @classmethod
+    def cases(cls, rng: np.random.Generator) -> Iterator[Graph]:
+        """Those without a broadcast."""
+        for graph in (*super().cases(rng), *super().cases(rng)):
+            if len({tensor.shape for tensor in graph.tensors}) == 1:
+                node = graph.nodes[0]
+                yield replace(graph, nodes=(replace(node, op="SELECT", options={"table": "SelectOptions"}),))

@@ -241,6 +241,7 @@ REFUSALS: dict[str, tuple[Graph, str]] = {
     "a sum of 16 bits without a scale": (typed("int16"), "computes with int16 that is not around zero"),
     "logic of numbers": (with_types(first("LOGICAL_NOT"), "int8"), "takes int8, not bool"),
     "a choice by numbers": (with_tensor(first("SELECT_V2"), 0, dtype="int8"), "is decided by int8, not bool"),
+    "a choice of rows": (with_tensor(first("SELECT"), 0, shape=(1,)), "chooses among (1, 3, 5) by (1,)"),
     "a cast to bool": (with_tensor(first("CAST"), 1, dtype="bool"), "casts int8 to bool"),
     "a rescale to 64 bits": (with_tensor(first("QUANTIZE"), 1, dtype="int64"), "makes int64 of int8"),
     "a shape in 64 bits": (with_tensor(first("SHAPE"), 1, dtype="int64"), "gives a shape as int64"),
