@@ -88,14 +88,18 @@ NN_APART static void nn_block_two_rows(const uint8_t *patch, NN_ROM uint8_t *wei
                                        const int32_t *start, int32_t *to)
 {
     nn_two_rows_t sums = {{start[0], start[1], start[2], start[3]}, {start[0], start[1], start[2], start[3]}};
-    const uint8_t *end = patch + (count & ~3) * NN_LANES;
-    for (; patch != end; patch += 4 * NN_LANES, weights += 4 * NN_ROWS) {
+    const uint8_t *end = patch + (count & ~7) * NN_LANES;
+    for (; patch != end; patch += 8 * NN_LANES, weights += 8 * NN_ROWS) {
         nn_block_tap(patch, weights, &sums);
         nn_block_tap(patch + NN_LANES, weights + NN_ROWS, &sums);
         nn_block_tap(patch + 2 * NN_LANES, weights + 2 * NN_ROWS, &sums);
         nn_block_tap(patch + 3 * NN_LANES, weights + 3 * NN_ROWS, &sums);
+        nn_block_tap(patch + 4 * NN_LANES, weights + 4 * NN_ROWS, &sums);
+        nn_block_tap(patch + 5 * NN_LANES, weights + 5 * NN_ROWS, &sums);
+        nn_block_tap(patch + 6 * NN_LANES, weights + 6 * NN_ROWS, &sums);
+        nn_block_tap(patch + 7 * NN_LANES, weights + 7 * NN_ROWS, &sums);
     }
-    for (end += (count & 3) * NN_LANES; patch != end; patch += NN_LANES, weights += NN_ROWS) {
+    for (end += (count & 7) * NN_LANES; patch != end; patch += NN_LANES, weights += NN_ROWS) {
         nn_block_tap(patch, weights, &sums);
     }
     to[0] = sums.a[0];
