@@ -1,6 +1,6 @@
 """What kernels take on a core, measured: pipeline/costs.json, from which the Plan chooses kernels and predicts.
 
-python benchmarks/calibrate.py --board cortex-m4              # or several: --board rv32 --board esp32
+python benchmarks/calibrate.py --board cortex-m4              # or several: --board rv32 --board xtensa
 python benchmarks/calibrate.py --board cortex-m4 --show       # also how far off each layer is
 
 One firmware holds many small random layers, each in every way that the core's kernels allow. The board's emulator
