@@ -138,8 +138,11 @@ def need_int8(node: Node, graph: Graph, *tensors: Tensor) -> None:
     """Every tensor is int8 with one scale and zero point."""
     for tensor in tensors:
         if tensor.dtype != "int8" or tensor.quant is None:
-            raise Problem(graph.label(node), f"{tensor.name or 'a tensor'} is {tensor.dtype}, not quantized int8",
-                          "convert with full integer quantization: python -m pipeline.quantize")  # fmt: skip
+            hint = "convert with full integer quantization: python -m pipeline.quantize"
+            if tensor.dtype == "int16":
+                hint = "with 16 bits it has no kernel: activations=8 has one; or another layer"
+            what = f"{tensor.name or 'a tensor'} is {tensor.dtype}, not quantized int8"
+            raise Problem(graph.label(node), what, hint)
         if len(tensor.quant.scale) != 1:
             raise Problem(graph.label(node), f"{tensor.name} has per-channel scales, activations have one")
 
