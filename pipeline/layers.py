@@ -174,11 +174,11 @@ def in_words(first: Facts, window: int) -> str:
     name = f"step {first['index']} {first['op']} {first['name']}"
     if not first["bytes"]:
         return f"window {window}: {name} differed once and was right when asked again: it is not deterministic"
-    value = f"byte {first['at']} is {first['got_value']}, not {first['expected_value']}"
+    value = f"value {first['at']} is {first['got_value']}, not {first['expected_value']}"
     blame = "its inputs are right"
     if first["wrong_inputs"]:
         blame = "an input was overwritten before it began"
-    return (f"window {window}: {name} is the first that differs: {first['bytes']} of {first['of']} bytes,"
+    return (f"window {window}: {name} is the first that differs: {first['bytes']} of {first['of']} values,"
             f" by at most {first['largest']}; {value}; {blame}")  # fmt: skip
 
 

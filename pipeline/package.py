@@ -55,9 +55,10 @@ def package(name: str, board: Board) -> Path:
 
 
 def check_plain(name: str, quantize: Facts) -> None:
-    """Refuse what the package's functions do not know: other inputs and outputs than one of int8 each."""
-    if any("parts" in quantize[edge] for edge in ("input", "output")):
-        what = "has several inputs or outputs, or others than int8: a package knows one of each"
+    """Refuse what the package's functions do not know: several inputs or outputs, or of other types."""
+    types = [part["dtype"] for edge in ("input", "output") for part in quantize[edge].get("parts", [{"dtype": "int8"}])]
+    if types not in (["int8"] * 2, ["int16"] * 2):
+        what = "has several inputs or outputs, or others than int8 or int16: a package knows one of each"
         raise Problem(name, what, "its C is in the folder that make model names: take it as it is")
 
 
@@ -99,23 +100,26 @@ def _kernels(board: Board, generated: Mapping[str, str]) -> dict[str, str]:
 
 def _example(folder: Path, quantize: Facts, reference: Mapping[str, NDArray[Any]], windows: Real) -> dict[str, Any]:
     """A test window in physical units [samples, channels] that is labelled rightly and quantizes to the reference's
-    bytes by the package's own arithmetic; for anomaly detection a fault."""
+    values by the package's own arithmetic; for anomaly detection a fault."""
     constants = quantize["standardise"]
     mean, scale = (np.asarray(constants[key], np.float32) for key in ("mean", "scale"))
+    dtype = metrics.single(quantize["input"])[1]
+    apart = 0 if dtype == np.int8 else 1  # steps; of 16 bits float32 does not round each as the reference did
     gain = (1 / (scale.astype(np.float64) * quantize["input"]["scale"])).astype(np.float32)
     offset = (quantize["input"]["zero_point"] - mean.astype(np.float64) * gain).astype(np.float32)
     predicted = predictions(quantize, reference)
     right = np.flatnonzero((predicted == reference["labels"]) & (predicted > 0))
     for index in right:
         raw = np.asarray(windows[index] * scale + mean, np.float32).reshape(-1, len(gain))
-        if np.array_equal(quantized(raw, gain, offset), reference["inputs"][index].reshape(raw.shape)):
+        asked = reference["inputs"][index].reshape(-1).view(dtype).reshape(raw.shape)
+        if np.abs(quantized(raw, gain, offset, dtype) - asked.astype(np.int64)).max() <= apart:
             return {"raw": raw, "label": int(predicted[index]), "gain": gain, "offset": offset}
     raise Problem(folder, "has no test window that the model labels rightly", f"make train name={quantize['model']}")
 
 
 def predictions(quantize: Facts, reference: Mapping[str, NDArray[Any]]) -> NDArray[np.int64]:
     """The label of each test window by the reference."""
-    outputs = reference["outputs"].reshape(len(reference["outputs"]), -1)
+    outputs = reference["outputs"].reshape(len(reference["outputs"]), -1).view(metrics.single(quantize["output"])[1])
     task = quantize["task"]
     if task["kind"] == "classification":
         return np.asarray(outputs.argmax(axis=1), np.int64)
@@ -123,17 +127,18 @@ def predictions(quantize: Facts, reference: Mapping[str, NDArray[Any]]) -> NDArr
     return np.asarray(metrics.anomaly_scores(real_out, real_in) > task["threshold"]["int8"], np.int64)
 
 
-def quantized(raw: Real, gain: Real, offset: Real) -> NDArray[np.int8]:
-    """The C code's quantize in numpy: float32, halves away from zero."""
-    value = np.clip(raw * gain + offset, np.float32(-128), np.float32(127))
-    return np.asarray(np.trunc(value + np.copysign(np.float32(0.5), value)), np.int8)
+def quantized(raw: Real, gain: Real, offset: Real, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """The C code's quantize in numpy: float32, halves away from zero; int8 or int16."""
+    limits = np.iinfo(dtype)
+    value = np.clip(raw * gain + offset, np.float32(limits.min), np.float32(limits.max))
+    return np.asarray(np.trunc(value + np.copysign(np.float32(0.5), value)), dtype)
 
 
 def _view(word: str, board: Board, quantize: Facts, example: Facts) -> dict[str, Any]:
     """What the templates name."""
     window, task, raw = quantize["window"], quantize["task"], example["raw"]
     samples, channels = raw.shape
-    anomaly, upper = task["kind"] == "anomaly", word.upper()
+    anomaly, upper, (_, dtype) = task["kind"] == "anomaly", word.upper(), metrics.single(quantize["input"])
     named = list(window["channels"])
     provenance = quantize["provenance"]
     source = f"{provenance['package']} {provenance['version']}, {provenance['licence']}"
@@ -144,7 +149,8 @@ def _view(word: str, board: Board, quantize: Facts, example: Facts) -> dict[str,
         "channels": ", ".join(named if len(named) <= 8 else [*named[:2], "...", named[-1]]),
         "unit": window["unit"], "labels": labels, "macros": [macro(label) for label in labels], "anomaly": anomaly,
         "sentence": f"{', '.join(labels[:3])}{' ...' if len(labels) > 3 else ''} from {samples} x {channels} values.",
-        "outputs": int(np.prod(quantize["output"]["shape"])),
+        "outputs": int(np.prod(metrics.single(quantize["output"])[0])), "type": f"{dtype}_t",
+        "width": dtype.itemsize, "lowest": np.iinfo(dtype).min, "highest": np.iinfo(dtype).max,
         "threshold": _float(task["threshold"]["int8"]) if anomaly else "",
         "input_scale": _float(quantize["input"]["scale"]), "output_scale": _float(quantize["output"]["scale"]),
         "label_call": f"{word}_label(input, output)" if anomaly else f"{word}_label(output)",

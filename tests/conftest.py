@@ -94,6 +94,22 @@ def tiny_trained(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Pa
     return root
 
 
+@pytest.fixture(scope="session")
+def wide_trained(tiny_trained: Path) -> Path:
+    """The same project with `tiny` quantized to 16x8, as its file says; shared by all workers."""
+    root = tiny_trained.with_name("wide_project")
+    with root.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not root.exists():
+            half = Path(shutil.copytree(tiny_trained, root.with_name("wide_half"), dirs_exist_ok=True))
+            path = half / "models" / "tiny" / "model.py"
+            path.write_text(path.read_text().replace("seed=3", "seed=3, activations=16"))
+            done = stage("quantize", "tiny", cwd=half)
+            assert done.returncode == 0, done.stderr
+            half.rename(root)
+    return root
+
+
 @pytest.fixture
 def tiny_copy(tiny_trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the trained `tiny` project that a test may spoil; the working directory is inside it."""

@@ -168,7 +168,7 @@ def first(**facts: Any) -> str:
 
 
 def test_the_first_difference_in_words() -> None:
-    start = "window 17: step 3 ADD add is the first that differs: 2 of 9 bytes, by at most 5; byte 1 is 7, not 2"
+    start = "window 17: step 3 ADD add is the first that differs: 2 of 9 values, by at most 5; value 1 is 7, not 2"
     assert first() == f"{start}; its inputs are right"
     assert first(wrong_inputs=1) == f"{start}; an input was overwritten before it began"
     assert first(bytes=0).endswith("it is not deterministic")

@@ -93,7 +93,7 @@ PROGRAM = """
 int main(void)
 {
     static float window[NAME_UPPER_INPUT];
-    static int8_t input[NAME_UPPER_INPUT], output[NAME_UPPER_OUTPUT];
+    static TYPE input[NAME_UPPER_INPUT], output[NAME_UPPER_OUTPUT];
     NAME_init();
     for (int i = 0; i < NAME_UPPER_SAMPLES; i++) {
         NAME_example_sample(i, window + i * NAME_UPPER_CHANNELS);
@@ -113,10 +113,15 @@ int main(void)
 """
 
 
-def plain_c(made: Path, name: str, call: str, folder: Path) -> list[str]:
+def plain_c(made: Path, name: str, call: str, folder: Path, kind: str = "int8_t") -> list[str]:
     """Compile the package's C without a warning, as C and seen from C++, and run a program that uses all of it."""
     source = unpacked(made, folder) / "src"
-    text = re.sub(r"\bLABEL\b", call, PROGRAM).replace("NAME_UPPER", name.upper()).replace("NAME", name)
+    text = (
+        re.sub(r"\bLABEL\b", call, PROGRAM)
+        .replace("TYPE", kind)
+        .replace("NAME_UPPER", name.upper())
+        .replace("NAME", name)
+    )
     (folder / "main.c").write_text(text)
     argv = ["gcc", *PLAIN, f"-I{source}", str(folder / "main.c"), *map(str, source.glob("*.c"))]
     subprocess.run([*argv, "-o", str(folder / "main")], check=True)
@@ -165,7 +170,9 @@ def test_a_package_is_the_same_every_time_and_holds_what_each_framework_needs(ti
 def test_quantizing_in_c_clamps_and_rounds() -> None:
     raw = np.array([[-1e9, -0.6, -0.4, 0.4, 0.6, 1e9]], np.float32)
     one = np.ones(6, np.float32)
-    assert package.quantized(raw, one, one * 0).tolist() == [[-128, -1, 0, 0, 1, 127]]
+    for dtype in (np.dtype(np.int8), np.dtype(np.int16)):
+        low, high = np.iinfo(dtype).min, np.iinfo(dtype).max
+        assert package.quantized(raw, one, one * 0, dtype).tolist() == [[low, -1, 0, 0, 1, high]]
 
 
 def test_a_package_of_an_untrained_model_names_the_stage(tiny_project: Path) -> None:
