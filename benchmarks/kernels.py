@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -54,9 +55,10 @@ def ours(name: str, board: str) -> dict[str, Any]:
     return {**report, "macs": plan["macs"]}
 
 
-def run(argv: list[str], codes: tuple[int, ...] = (0,)) -> None:
+def run(argv: list[str], codes: tuple[int, ...] = (0,), cwd: Path = ROOT) -> None:
     """A stage, its words on stderr; ends the benchmark when it fails."""
-    done = subprocess.run(argv, cwd=ROOT, stdout=sys.stderr, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(argv, cwd=cwd, env=environment, stdout=sys.stderr, check=False)
     if done.returncode not in codes:
         raise SystemExit(done.returncode)
 
