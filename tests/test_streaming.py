@@ -16,7 +16,7 @@ from ops.test_conformance import python_answers
 from pipeline import flatbuffer
 from pipeline.evaluate import answer
 from pipeline.generate import compile_model
-from pipeline.graph import Graph, Node, Tensor
+from pipeline.graph import Graph, Node, Quant, Tensor
 from pipeline.importer import import_model, operators
 from pipeline.ops import cases
 from pipeline.ops.base import known_ops
@@ -180,6 +180,40 @@ def test_c_on_hops_makes_every_byte_of_the_whole_window(board: str, tmp_path: Pa
     with serving(tmp_path, board) as device:
         for got, wanted in zip(answers(device, made), expected, strict=True):
             assert_same(got, wanted)
+
+
+def wide_stack() -> Graph:
+    """int16 [1, ROWS, 2]: the largest of three rows, causal, then the mean of all."""
+    quant = Quant((0.001,), (0,))
+    shapes = {"x": (1, ROWS, 2), "image": (1, ROWS, 1, 2), "padded": (1, ROWS + 2, 1, 2), "pooled": (1, ROWS, 1, 2)}
+    paddings = np.array([[0, 0], [2, 0], [0, 0], [0, 0]], np.int32)
+    tensors = (
+        *(Tensor(name, shape, "int16", quant) for name, shape in shapes.items()),
+        Tensor("mean", (1, 2), "int16", Quant((0.0007,), (0,))),
+        Tensor("paddings", (4, 2), "int32", None, paddings),
+        Tensor("axes", (2,), "int32", None, np.array([1, 2], np.int32)),
+    )
+    pool = {"padding": 1, "stride_h": 1, "stride_w": 1, "filter_height": 3, "filter_width": 1}
+    nodes = (
+        Node(0, "RESHAPE", (0,), (1,), {"table": "ReshapeOptions", "new_shape": shapes["image"]}),
+        Node(1, "PAD", (1, 5), (2,), {"table": "PadOptions"}),
+        Node(2, "MAX_POOL_2D", (2,), (3,), {"table": "Pool2DOptions", "fused_activation_function": 0, **pool}),
+        Node(3, "MEAN", (3, 6), (4,), {"table": "ReducerOptions", "keep_dims": False}),
+    )
+    return Graph(tensors, nodes, (0,), (4,))
+
+
+def test_hops_of_16_bits_make_every_byte_of_the_whole_window(tmp_path: Path, monkeypatch: Any) -> None:
+    content = flatbuffer.write(wide_stack())
+    window = np.random.default_rng(9).integers(-(2**15), 2**15, 2 * ROWS).astype(np.int16).view(np.int8)
+    plan = compile_model(content, "m", hop=8)
+    assert [step.call.kernel for step in plan.steps].count("nn_keep_s8") == 2
+    case = Case(content, plan, window.reshape(ROWS // 8, 1, -1), kept=True)
+    assert_same(python_answers(case), whole(content, window))
+    write_project(tmp_path, "host", [case])
+    monkeypatch.chdir(tmp_path)
+    with serving(tmp_path, "host") as device:
+        assert_same(answers(device, [case])[0], whole(content, window))
 
 
 def test_a_hop_costs_less_than_a_window() -> None:

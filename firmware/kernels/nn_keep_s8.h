@@ -11,17 +11,19 @@ typedef struct {
 } nn_keep_t;
 
 /* `state` is int8_t kept[kept]. */
-static void nn_keep_s8(NN_ROM nn_keep_t *p, const int8_t *restrict input, int8_t *restrict output, void *state)
+static void nn_keep_s8(NN_ROM nn_keep_t *p, const void *input, void *output, void *state)
 {
-    int8_t *restrict kept = (int8_t *)state;
+    const int8_t *restrict from = (const int8_t *)input;
+    int8_t *restrict to = (int8_t *)output, *restrict kept = (int8_t *)state;
+
     for (int32_t i = 0; i < p->kept; i++) {
-        output[i] = kept[i];
+        to[i] = kept[i];
     }
     for (int32_t i = 0; i < p->count; i++) {
-        output[p->kept + i] = input[i];
+        to[p->kept + i] = from[i];
     }
     for (int32_t i = 0; i < p->kept; i++) {
-        kept[i] = output[p->count + i];
+        kept[i] = to[p->count + i];
     }
 }
 
