@@ -30,7 +30,8 @@ _NAMES = """
     SHAPE SIN SLICE SOFTMAX SPACE_TO_BATCH_ND SPACE_TO_DEPTH SPLIT SPLIT_V SQRT SQUARE SQUARED_DIFFERENCE SQUEEZE
     STRIDED_SLICE SUB SUM SVDF TANH TRANSPOSE TRANSPOSE_CONV UNIDIRECTIONAL_SEQUENCE_LSTM UNPACK VAR_HANDLE ZEROS_LIKE
 """
-OPERATORS = frozenset(_NAMES.split())
+NEWER = frozenset(("DYNAMIC_UPDATE_SLICE", "REDUCE_MIN", "REVERSE_V2"))  # not in every library: the compiler says so
+OPERATORS = frozenset(_NAMES.split()) | NEWER
 # Those whose method does not spell its operator's name as the others do.
 METHODS = {"BATCH_MATMUL": "BatchMatMul", "CUMSUM": "CumSum", "PADV2": "PadV2",
            "UNIDIRECTIONAL_SEQUENCE_LSTM": "UnidirectionalSequenceLSTM"}  # fmt: skip

@@ -7,6 +7,7 @@ from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
+import numpy as np
 import pytest
 from ops.cases_project import cases_of
 from test_generate import gesture
@@ -14,6 +15,7 @@ from test_generate import gesture
 from pipeline import flatbuffer, tflm, tflm_arena
 from pipeline.generate import main
 from pipeline.graph import Graph
+from pipeline.ops.base import known_ops
 from pipeline.problem import Problem, Problems
 from pipeline.tflm_arena import Arena, Size, computed, find_arena
 
@@ -135,6 +137,17 @@ def test_a_model_that_tflite_micro_does_not_run_is_refused_with_its_words(projec
     words = refused(project, with_dtype(graph, graph.nodes[0].outputs[0], "int32"))
     assert "TFLite Micro: does not run the model: " in words
     assert "CONV_2D" in words
+
+
+@pytest.mark.parametrize(("op", "method"), [("REVERSE_V2", "ReverseV2"),
+                                            ("DYNAMIC_UPDATE_SLICE", "DynamicUpdateSlice")])  # fmt: skip
+def test_operators_that_only_newer_libraries_have_are_taken(op: str, method: str, project: Path) -> None:
+    cases = known_ops()[op].cases(np.random.default_rng(1))
+    graph = next(each for each in cases if each.nodes[0].op == op)
+    (project / "build" / "gesture" / "model.tflite").write_bytes(flatbuffer.write(graph))
+    assert main(GENERATE) == 0
+    (resolver,) = project.glob("build/gesture/*/resolver.h")
+    assert f"Add{method}()" in resolver.read_text()
 
 
 # Arena

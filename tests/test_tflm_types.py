@@ -76,7 +76,7 @@ def test_the_built_in_models_fit_tflite_micro(
 def test_every_operator_that_the_generator_names_is_a_method_of_the_resolver(core: str, tmp_path: Path) -> None:
     all_of_them = [
         tflm.registration(op, form)
-        for op in sorted(tflm.OPERATORS)
+        for op in sorted(tflm.OPERATORS - tflm.NEWER)
         for form in (("", "INT8", "INT16") if op in tflm.FORMS else ("",))
     ]
     view = {"model": "all", "version": "0", "model_id": "00", "registrations": all_of_them}
