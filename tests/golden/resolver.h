@@ -4,7 +4,7 @@
 
 #include "tensorflow/lite/micro/micro_mutable_op_resolver.h"
 
-/* Exactly the operators of the model, in their int8 or int16 form where TFLite Micro has one: nothing else is linked. */
+/* Exactly the operators of the model, in their int8 or int16 form where there is one: nothing else is linked. */
 using model_resolver_t = tflite::MicroMutableOpResolver<5>;
 
 /* Returns kTfLiteOk, or kTfLiteError after TFLite Micro said why. */
