@@ -4,6 +4,7 @@ board   ?= esp32
 name    ?= rehab
 port    ?=
 folds   ?=
+stream  ?=
 # framework=arduino or idf is another word for the board file of that ending.
 ifneq ($(filter-out arduino idf platformio,$(framework)),)
 $(error framework=$(framework): there are arduino, idf and platformio)
@@ -44,6 +45,7 @@ help:
 	@echo 'make model board=B [name=N]     train, prune, quantize, generate and build the firmware of model N for board B'
 	@echo 'make flash board=B port=P       write that firmware to the board on port P'
 	@echo 'make hil board=B [port=P]       check it on the board, or without a port in the board'"'"'s emulator'
+	@echo 'make ... stream=HOP             firmware that takes HOP rows of a window at a time (or SPEC.stream; 0: all)'
 	@echo 'make ... runtime=tflm           with TensorFlow Lite Micro (tflm_include=FOLDERS tflm_library=FILE)'
 	@echo 'make sketch board=B [name=N]    its Arduino sketch only, to open in the Arduino IDE'
 	@echo 'make idf board=B-idf [name=N]   its ESP-IDF project only;  make platformio [name=N]  one for PlatformIO'
@@ -121,8 +123,13 @@ endif
 
 COMPILER := $(wildcard pipeline/*.py pipeline/ops/*.py pipeline/templates/*.c.j2 pipeline/templates/*.h.j2)
 
-$(FIRMWARE)/plan.json: $(TRAINED)/quantize.json $(COMPILER)
-	$(STAGE).generate $(name) --board $(board) --runtime $(runtime)
+# What stream= said last: another word makes the firmware stale.
+.PHONY: said
+$(FIRMWARE)/stream: said
+	@mkdir -p $(@D) && { echo '$(stream)' | cmp -s - $@ || echo '$(stream)' > $@; }
+
+$(FIRMWARE)/plan.json: $(TRAINED)/quantize.json $(COMPILER) $(FIRMWARE)/stream
+	$(STAGE).generate $(name) --board $(board) --runtime $(runtime) $(if $(stream),--stream $(stream))
 
 C_SOURCES := $(shell find firmware -type f)
 

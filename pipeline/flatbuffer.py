@@ -6,6 +6,7 @@ import inspect
 import re
 import struct
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import tflite
 from pipeline.files import model_id
 from pipeline.graph import Graph, Node, Quant, Tensor
 from pipeline.problem import Problem, raise_all
+from pipeline.subgraphs import flat, nested
 
 DTYPES = {"FLOAT32": "float32", "INT32": "int32", "INT8": "int8", "INT16": "int16", "INT64": "int64", "UINT8": "uint8",
           "BOOL": "bool"}  # fmt: skip
@@ -60,12 +62,22 @@ def scan(content: bytes, where: Path | str) -> tuple[Graph, list[Problem]]:
 
 
 def _read_model(model: Any, content: bytes, where: Path | str) -> tuple[Graph, list[Problem]]:
-    subgraph = model.Subgraphs(0)
-    tensors = tuple(_read_tensor(model, subgraph.Tensors(i)) for i in range(subgraph.TensorsLength()))
-    nodes = tuple(_read_node(model, subgraph.Operators(i), i) for i in range(subgraph.OperatorsLength()))
-    graph = Graph(tensors, nodes, _ints(subgraph.InputsAsNumpy()), _ints(subgraph.OutputsAsNumpy()), model_id(content))
-    _check_indices(graph)
-    return graph, [*_several(model, graph, where), *_dynamic(subgraph, graph, where)]
+    problems: list[Problem] = []
+
+    def subgraph(number: int) -> Graph:
+        part = model.Subgraphs(number)
+        tensors = tuple(_read_tensor(model, part.Tensors(i)) for i in range(part.TensorsLength()))
+        nodes = tuple(_read_node(model, part.Operators(i), i) for i in range(part.OperatorsLength()))
+        graph = Graph(tensors, nodes, _ints(part.InputsAsNumpy()), _ints(part.OutputsAsNumpy()))
+        _check_indices(graph)
+        problems.extend(_dynamic(part, graph, where))
+        return graph
+
+    first = subgraph(0)
+    whole = nested(first, model.SubgraphsLength(), subgraph)
+    if whole is None:
+        problems.insert(0, _several(model, first, where))
+    return replace(whole or first, model_id=model_id(content)), problems
 
 
 def _check_indices(graph: Graph) -> None:
@@ -90,13 +102,11 @@ def _check_indices(graph: Graph) -> None:
 CALLERS = ("CALL_ONCE", "IF", "WHILE")
 
 
-def _several(model: Any, graph: Graph, where: Path | str) -> list[Problem]:
-    """More than one subgraph, and the operators that call the others."""
-    if model.SubgraphsLength() == 1:
-        return []
+def _several(model: Any, graph: Graph, where: Path | str) -> Problem:
+    """More subgraphs than those of loops, and the operators that call others."""
     callers = ", ".join(graph.label(node) for node in graph.nodes if node.op in CALLERS)
     what = f"has {model.SubgraphsLength()} subgraphs" + f", called by {callers}" * bool(callers)
-    return [Problem(where, what, "convert one function, without tf.cond, tf.while_loop and variables; unroll loops")]
+    return Problem(where, what, "convert one function, without tf.cond, tf.while_loop and variables; unroll loops")
 
 
 def _dynamic(subgraph: Any, graph: Graph, where: Path | str) -> list[Problem]:
@@ -164,18 +174,6 @@ def _read_options(operator: Any) -> dict[str, Any]:
     return options
 
 
-def as_called(content: bytes) -> bytes:
-    """The file with its inputs and outputs in the order of the function that was converted, which the numbers in the
-    signature's names tell: TensorFlow's converter leaves them in another."""
-    made = bytearray(content)
-    model = tflite.Model.GetRootAs(made, 0)
-    graph, named = model.Subgraphs(0), model.SignatureDefs(0)
-    for edge, at in ((graph.InputsAsNumpy(), named.Inputs), (graph.OutputsAsNumpy(), named.Outputs)):
-        maps = sorted(map(at, range(len(edge))), key=lambda each: [int(n) for n in re.findall(rb"\d+", each.Name())])
-        edge[:] = [each.TensorIndex() for each in maps]  # a view of `made`
-    return bytes(made)
-
-
 # Writing: what tests and repro folders need, with the same names that reading gives.
 
 
@@ -185,17 +183,12 @@ def write(graph: Graph, versions: Mapping[str, int] | None = None) -> bytes:
     `versions` of operators are for other readers: this one takes any.
     """
     builder = flatbuffers.Builder(1024)
-    codes = list(dict.fromkeys(node.op for node in graph.nodes))
+    graphs = flat(graph)
+    codes = list(dict.fromkeys(node.op for each in graphs for node in each.nodes))
     buffers = [_write_buffer(builder, b"")]
-    tensors = []
-    for tensor in graph.tensors:
-        if tensor.data is not None:
-            buffers.append(_write_buffer(builder, np.ascontiguousarray(tensor.data).tobytes()))
-        tensors.append(_write_tensor(builder, tensor, len(buffers) - 1 if tensor.data is not None else 0))
-    operators = [_write_node(builder, node, codes.index(node.op)) for node in graph.nodes]
-    subgraph = _write_subgraph(builder, graph, tensors, operators)
+    subgraphs = [_write_subgraph(builder, each, codes, buffers) for each in graphs]
     opcodes = [_write_code(builder, op, (versions or {}).get(op, 1)) for op in codes]
-    vectors = [_offsets(builder, part) for part in (opcodes, [subgraph], buffers)]
+    vectors = [_offsets(builder, part) for part in (opcodes, subgraphs, buffers)]
     tflite.ModelStart(builder)
     tflite.ModelAddVersion(builder, 3)
     tflite.ModelAddOperatorCodes(builder, vectors[0])
@@ -280,7 +273,14 @@ def _write_options(builder: Any, kind: str, options: Any) -> int:
     return int(getattr(tflite, f"{kind}End")(builder))
 
 
-def _write_subgraph(builder: Any, graph: Graph, tensors: list[int], operators: list[int]) -> int:
+def _write_subgraph(builder: Any, graph: Graph, codes: list[str], buffers: list[int]) -> int:
+    """One of the model's graphs; the contents of its constants join the `buffers`."""
+    tensors = []
+    for tensor in graph.tensors:
+        if tensor.data is not None:
+            buffers.append(_write_buffer(builder, np.ascontiguousarray(tensor.data).tobytes()))
+        tensors.append(_write_tensor(builder, tensor, len(buffers) - 1 if tensor.data is not None else 0))
+    operators = [_write_node(builder, node, codes.index(node.op)) for node in graph.nodes]
     vectors = [_offsets(builder, tensors), _vector(builder, graph.inputs, "int32"),
                _vector(builder, graph.outputs, "int32"), _offsets(builder, operators)]  # fmt: skip
     tflite.SubGraphStart(builder)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import bench, facts, journal, speed
+from pipeline import bench, facts, hops, journal, speed
 from pipeline.bench import Ask, Finished
 from pipeline.built import Built
 from pipeline.device import Answer, Device
@@ -157,7 +157,8 @@ class Bench:
         try:
             while member.work.wait():
                 del drawn[:]
-                for answer in member.device.run(self._windows(member, drawn)):
+                windows = self._windows(member, drawn)
+                for answer in hops.answers(member.device, member.info, windows, *self._model.sizes):
                     self._take(member, drawn[answer.index], answer)
                     member.work.done()
             member.device.confirm(member.info)

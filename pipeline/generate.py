@@ -28,9 +28,8 @@ from pipeline.streaming import streamed
 from pipeline.stripes import fitted
 
 KERNEL_VERSION = 1  # NN_VERSION of firmware/kernels/nn.h that this generator writes for
-Names = dict[tuple[int, str], str]
-CTYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "int32": "int32_t", "int64": "int64_t",
-          "bool": "int8_t"}  # fmt: skip
+Names = dict[tuple[str, str], str]
+CTYPES = {**{name: f"{name}_t" for name in ("int8", "uint8", "int16", "int32", "int64")}, "bool": "int8_t"}
 
 
 def compile_model(content: bytes, where: Path | str, core: Core = PORTABLE, hop: int | None = None,
@@ -62,19 +61,20 @@ def _view(plan: Plan, content: bytes, model: str) -> dict[str, Any]:
          "array": f"{prefix}_{plan.steps[i].name}_state"}
         for i, offset in plan.layout.states.items()
     ]  # fmt: skip
+    bodies = [(step.name, step.body) for step in plan.steps if step.body]
     return {
         **origin(model, plan.graph.model_id, __version__),
         "kernel_version": KERNEL_VERSION,
         "input": edge(*plan.graph.edge("input")),
         "output": edge(*plan.graph.edge("output")),
-        "reads_input": any(plan.layout.places[i].kind == "input" for step in plan.steps for i in step.inputs),
-        "gaps": edges.gaps(plan.graph.edge("output")),
         "arena_bytes": plan.layout.arena_bytes,
         "weights_bytes": plan.weights_bytes,
-        "kernels": sorted({step.call.kernel for step in plan.steps} | ({"nn_load_s8"} if states else set())),
-        "steps": (steps := [_step(plan, step, names) for step in plan.steps]),
-        "call_width": max(len(step["call"]) for step in steps),
-        "arena_tensors": [*_arena_tensors(plan), *_own_bytes(plan)],
+        "operators": len(plan.steps),
+        "kernels": sorted({step.call.kernel for step in plan.all_steps} | ({"nn_load_s8"} if states else set())),
+        "functions": [
+            *(_function(f"static void {name}_step", body, names, "NN_PART({call});") for name, body in bodies),
+            _function(f"void {prefix}_run", plan, names, "NN_STEP({call}, {output}, {bytes});"),
+        ],
         "states": states,
         "arrays": [
             {"name": name, "ctype": CTYPES[str(values.dtype)], "shape": values.shape, "rows": rows(values.reshape(-1))}
@@ -85,15 +85,27 @@ def _view(plan: Plan, content: bytes, model: str) -> dict[str, Any]:
     }
 
 
-def _step(plan: Plan, step: Step, names: Names) -> dict[str, Any]:
-    fields = [
-        (name, _field(name, value, names.get((step.index, name), ""))) for name, value in step.call.fields.items()
-    ]
+def _function(head: str, plan: Plan, names: Names, form: str) -> dict[str, Any]:
+    """What the function of a plan is made of; each of its calls has the `form`."""
+    steps = [_step(plan, step, names, form) for step in plan.steps]
+    return {
+        "head": head,
+        "steps": steps,
+        "call_width": max(len(step["call"]) for step in steps),
+        "arena_tensors": [*_arena_tensors(plan), *_own_bytes(plan)],
+        "reads_input": any(plan.layout.places[i].kind == "input" for step in plan.steps for i in step.inputs),
+        "gaps": edges.gaps(plan.graph.edge("output")),
+    }
+
+
+def _step(plan: Plan, step: Step, names: Names, form: str) -> dict[str, Any]:
+    fields = [(name, _field(name, value, names.get((step.name, name), ""))) for name, value in step.call.fields.items()]
+    fields += [("step", f"{step.name}_step")] if step.body else []
     operands = [_where(plan, tensor) for tensor in (*step.inputs, step.output)]
     own = ((plan.layout.scratch, "scratch"), (plan.layout.states, "state"))
     own_bytes = [f"{step.name}_{kind}" for at, kind in own if step.index in at]
     call = f"{step.call.kernel}(&{step.name}, {', '.join([*operands, *own_bytes])})"
-    whole = f"NN_STEP({call}, {operands[-1]}, {plan.graph.tensors[step.output].bytes});"
+    whole = form.format(call=call, output=operands[-1], bytes=plan.graph.tensors[step.output].bytes)
     return {"struct": step.call.struct, "name": step.name, "op": step.op, "title": _comment(step.title),
             "fields": fields, "call": whole}  # fmt: skip
 
@@ -160,11 +172,11 @@ def _arrays(plan: Plan, prefix: str) -> tuple[Names, dict[str, NDArray[Any]]]:
     names: Names = {}
     arrays: dict[str, NDArray[Any]] = {}
     same: dict[tuple[str, tuple[int, ...], bytes], str] = {}
-    for step in plan.steps:
+    for step in plan.all_steps:
         for field, value in step.call.fields.items():
             if isinstance(value, np.ndarray):
                 name = same.setdefault(array_key(value), f"{prefix}_{step.name}_{field}")
-                names[step.index, field] = name
+                names[step.name, field] = name
                 arrays[name] = value
         if step.call.state is not None:
             arrays[f"{prefix}_{step.name}_state"] = step.call.state
@@ -246,9 +258,12 @@ def _label(plan: Plan, step: Step) -> str:
     return next((plan.graph.label(node) for node in plan.graph.nodes if step.output in node.outputs), step.op)
 
 
-def _check_streams(runtime: str) -> None:
-    if runtime != "compiled":
+def _hop(asked: int | None, runtime: str, facts: Path) -> int | None:
+    """The rows that firmware takes at a time: those asked for, 0 is all, else those that the model's file says."""
+    if runtime != "compiled" and asked:
         raise Problem("--stream", f"runtime {runtime} takes whole windows", "leave --runtime out")
+    known = files.read_json(facts, "python -m pipeline.quantize") if facts.exists() and runtime == "compiled" else {}
+    return known.get("hop") if asked is None else asked
 
 
 def main(argv: Sequence[str]) -> int:
@@ -257,7 +272,12 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("name", help="a folder of models/")
     parser.add_argument("--board", required=True, help="a file of boards/; its name names the output folder")
     parser.add_argument("--runtime", default="compiled", help="a folder of firmware/runtimes/")
-    parser.add_argument("--stream", metavar="HOP", type=int, help="firmware that takes HOP rows of a window at a time")
+    parser.add_argument(
+        "--stream",
+        metavar="HOP",
+        type=int,
+        help="firmware that takes HOP rows of a window at a time, 0: all; else what the model's file says",
+    )
     parser.add_argument("--dense", action="store_true", help="no sparse weights, to see what they save")
     arguments = parser.parse_args(argv)
     name = files.check_model_name(arguments.name)
@@ -266,9 +286,8 @@ def main(argv: Sequence[str]) -> int:
     path = files.needed(files.build_dir(name) / "model.tflite", f"python -m pipeline.quantize {name}")
     head = {"generator": f"pipeline.generate {__version__}", "model": name, "board": arguments.board,
             "runtime": arguments.runtime}  # fmt: skip
-    if arguments.stream is not None:
-        _check_streams(arguments.runtime)
-        head["hop"] = arguments.stream
+    if hop := _hop(arguments.stream, arguments.runtime, path.with_name("quantize.json")):
+        head["hop"] = hop
     if arguments.dense:
         head["dense"] = True
     folder = files.firmware_dir(name, arguments.board, arguments.runtime)

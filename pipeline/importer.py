@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from pipeline.ops.base import Op, known_ops
 from pipeline.ops.choice import parts
 from pipeline.ops.sizes import SHORT, short_sizes
 from pipeline.passes import outputs_apart, shapes_known, without_dead
-from pipeline.problem import Problem, raise_all
+from pipeline.problem import Problem, Problems, raise_all
 
 LARGEST = 8 << 20  # values of a tensor: more than the memory of any board
 
@@ -34,12 +35,17 @@ def import_model(content: bytes, where: Path | str) -> Graph:
         graph = without_dead(outputs_apart(shapes_known(in_integers(peel_edges(whole)))))
     except DAMAGE as error:
         raise _damaged(where, error) from error
+    checked(graph, where, found)
+    return graph
+
+
+def checked(graph: Graph, where: Path | str, found: Sequence[Problem] = ()) -> None:
+    """Refuse what no compiled model has, with what was `found` before and what else is wrong with its operators."""
     checks = (edges.problems, _too_large, _unknown_ops, _floats)
-    found += [problem for check in checks for problem in check(graph, where)]
+    found = [*found, *(problem for check in checks for problem in check(graph, where))]
     if found:
         known = [node for node in graph.nodes if node.op in known_ops() and not _is_float(graph, node)]
         raise_all([*found, *_made(replace(graph, nodes=tuple(known)), where)[1]])
-    return graph
 
 
 def operators(graph: Graph, where: Path | str) -> tuple[Op, ...]:
@@ -56,8 +62,9 @@ def _made(graph: Graph, where: Path | str) -> tuple[tuple[Op, ...], list[Problem
     for node in graph.nodes:
         try:
             made.append(_operator(node, graph))
-        except Problem as problem:
-            problems.append(Problem(f"{where}: {problem.where}", problem.what, problem.hint))
+        except (Problem, Problems) as refused:
+            each = refused.problems if isinstance(refused, Problems) else (refused,)
+            problems += [Problem(f"{where}: {problem.where}", problem.what, problem.hint) for problem in each]
     return tuple(made), problems
 
 

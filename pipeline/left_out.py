@@ -20,8 +20,8 @@ ISLAND = Reason("TFLite Micro computes it in float only: between DEQUANTIZE and 
                 "let the converter keep it in float32 between int8, as python -m pipeline.quantize does")  # fmt: skip
 VARIABLE = Reason("resource variables: state is an operator's own here (SVDF, UNIDIRECTIONAL_SEQUENCE_LSTM)",
                   "no stateful=True and no variable that is assigned: an LSTM keeps its state by itself")  # fmt: skip
-CONTROL = Reason("control flow: a graph here is one straight line",
-                 "no tf.cond and no tf.while_loop: unroll=True, or decide behind the model")  # fmt: skip
+CONTROL = Reason("control flow: a graph here is one straight line, with loops over the rows of an input",
+                 "no tf.cond: decide behind the model")  # fmt: skip
 CUSTOM = Reason("custom operators are somebody's own",
                 "convert with OpsSet.TFLITE_BUILTINS_INT8 alone, without SELECT_TF_OPS")  # fmt: skip
 UNKNOWN = Reason("neither TFLite Micro nor this compiler has it", OUTSIDE)
@@ -30,7 +30,7 @@ LEFT_OUT: Mapping[str, Reason] = {
     **dict.fromkeys(("FLOOR_DIV", "FLOOR_MOD", "L2_POOL_2D", "LOG", "SQRT"), FLOAT_ONLY),
     **dict.fromkeys(("CEIL", "COS", "FLOOR", "NEG", "ROUND", "SIN", "SQUARE"), ISLAND),
     **dict.fromkeys(("ASSIGN_VARIABLE", "CALL_ONCE", "READ_VARIABLE", "VAR_HANDLE"), VARIABLE),
-    **dict.fromkeys(("IF", "WHILE"), CONTROL),
+    "IF": CONTROL,
     "ADD_N": Reason("no converter makes it of int8", "write one Add behind the other"),
     "BROADCAST_ARGS": Reason("arithmetic on shapes, which are all known when the model is compiled",
                              "convert with fixed shapes"),

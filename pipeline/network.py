@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -84,28 +84,38 @@ def _check_edges(source: Source, network: Any) -> None:
         raise Problem(source.path, f"network() turns {said} into {gives[spec.output]}, SPEC says {known} into {wanted}")
 
 
-def unrolled(network: Any) -> Any:
-    """The same network with the recurrent layers as TensorFlow Lite takes them: LSTMs that become one operator as they
-    are, all others unrolled."""
+def is_one_operator(layer: Any) -> bool:
+    """Whether a recurrent layer is an LSTM that TensorFlow Lite has an operator for."""
+    return type(layer).__name__ == "LSTM" and _is_fused(layer.get_config())
+
+
+def _is_fused(config: Mapping[str, Any]) -> bool:
+    return all(config[key] == value for key, value in FUSED_LSTM.items())
+
+
+def unrolled(network: Any, loops: Collection[str] = ()) -> Any:
+    """The same network with the recurrent layers as TensorFlow Lite takes them: LSTMs that become one operator, and
+    those of these names, as they are, all others unrolled."""
     config = network.get_config()
-    if not _roll(config):
+    if not _roll(config, {name.removeprefix(way) for name in loops for way in ("", "forward_", "backward_")}):
         return network
     same = type(network).from_config(config)
     same.set_weights(network.get_weights())
     return same
 
 
-def _roll(tree: Any) -> bool:
-    """Set `unroll` of every layer in a config; whether there was one."""
+def _roll(tree: Any, loops: Collection[str]) -> bool:
+    """Set `unroll` of every layer in a config; whether that changed one."""
     if isinstance(tree, list | tuple):
-        return any([_roll(each) for each in tree])
+        return any([_roll(each, loops) for each in tree])
     if not isinstance(tree, dict):
         return False
     inner = tree.get("config")
     if isinstance(inner, dict) and "unroll" in inner:
-        inner["unroll"] = tree["class_name"] != "LSTM" or any(inner[key] != value for key, value in FUSED_LSTM.items())
-        return True
-    return any([_roll(each) for each in tree.values()])
+        stays = (tree["class_name"] == "LSTM" and _is_fused(inner)) or inner["name"] in loops
+        before, inner["unroll"] = inner["unroll"], not stays
+        return bool(before) == stays
+    return any([_roll(each, loops) for each in tree.values()])
 
 
 def outputs(network: Any, x: NDArray[np.float32], judged: int = 0) -> NDArray[np.float32]:

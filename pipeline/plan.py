@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.buffers import Layout, Use, lay_out
 from pipeline.cores import PORTABLE, Core
@@ -34,11 +35,18 @@ class Step:
     macs: int
     predicted: float | None = None  # what it will take on the core: see costs.py
     dense: dict[str, Any] | None = None  # of a call that skips zeros: bytes and price of the one that does not
+    body: Plan | None = None  # of what the kernel runs itself
+
+    @property
+    def arrays(self) -> list[NDArray[Any]]:
+        """The arrays this call reads, in its body too."""
+        inside = [array for step in (self.body.steps if self.body else ()) for array in step.arrays]
+        return [value for value in self.call.fields.values() if isinstance(value, np.ndarray)] + inside
 
     @property
     def weights_bytes(self) -> int:
-        """Bytes of the arrays this call reads."""
-        return _constants(self.call)
+        """Their bytes."""
+        return sum(value.nbytes for value in self.arrays)
 
     @property
     def state_bytes(self) -> int:
@@ -81,8 +89,13 @@ class Plan:
     @property
     def weights_bytes(self) -> int:
         """Bytes of all constant arrays; equal ones count once."""
-        arrays = [value for step in self.steps for value in step.call.fields.values() if isinstance(value, np.ndarray)]
-        return sum(value.nbytes for value in {array_key(value): value for value in arrays}.values())
+        arrays = {array_key(value): value for step in self.steps for value in step.arrays}
+        return sum(value.nbytes for value in arrays.values())
+
+    @property
+    def all_steps(self) -> tuple[Step, ...]:
+        """The steps, and before each those of its body."""
+        return tuple(each for step in self.steps for each in (*(step.body.all_steps if step.body else ()), step))
 
     @property
     def predicted(self) -> float | None:
@@ -105,7 +118,11 @@ def _planned(graph: Graph, ops: Sequence[Op], core: Core, joins: bool) -> Plan:
 
 
 def _priced(graph: Graph, step: Step, core: Core, made_by: Mapping[int, tuple[Node, Op]]) -> Step:
-    """The step with what it will take on the core, and would take without sparse weights."""
+    """The step with what it will take on the core, and would take without sparse weights; a loop as often as it has
+    rows what its body takes."""
+    count = step.call.fields.get("count")
+    if step.body is not None and step.body.predicted is not None and isinstance(count, int):
+        return replace(step, predicted=count * step.body.predicted)
     moved = around(graph, step.inputs, step.output)
     price, dense = predicted(core.name, step.call, moved), None
     if "_sparse_" in step.call.kernel:
@@ -139,11 +156,21 @@ def _steps(graph: Graph, ops: Sequence[Op], views: Views, core: Core) -> tuple[S
         for part in _parts(graph, place, op, views, core):
             operands, output = tuple(inputs[slot] for slot in part.slots), node.outputs[part.output]
             in_place = tuple(inputs[slot] for slot in (*op.in_place, *part.call.in_place))
-            steps.append(
-                Step(len(steps), node.op, _unique(name, names), title, part.call, operands, output, in_place, macs)
-            )
+            own = _unique(name, names)
+            step = Step(len(steps), node.op, own, title, part.call, operands, output, in_place, macs)
+            steps.append(_with_body(step, core))
             macs = 0  # they are the node's, not each call's
     return tuple(steps)
+
+
+def _with_body(step: Step, core: Core) -> Step:
+    """The step with a plan of what its kernel runs itself, whose steps have its name before their own."""
+    if step.call.body is None:
+        return step
+    made = plan(*step.call.body, core)
+    steps = tuple(replace(each, name=f"{step.name}_{each.name}") for each in made.steps)
+    call = replace(step.call, scratch=step.call.scratch + made.layout.arena_bytes)
+    return replace(step, call=call, body=replace(made, steps=steps))
 
 
 LAYER_OPS = ("Conv2D", "Conv1D", "depthwise", "MatMul")  # what TensorFlow calls the op inside a layer with weights

@@ -13,16 +13,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import edges, metrics, reference, words
+from pipeline import edges, metrics, recurrent, reference, words
 from pipeline.files import build_dir, model_id, read_json, write_arrays, write_bytes, write_json
-from pipeline.flatbuffer import as_called, read, write
-from pipeline.graph import Graph
+from pipeline.flatbuffer import read, write
+from pipeline.graph import Graph, Tensor
 from pipeline.islands import in_integers
 from pipeline.limits import check_drop, check_minimum
 from pipeline.network import load_network, outputs, quiet, unrolled
 from pipeline.problem import Problem, run
 from pipeline.progress import say
+from pipeline.signature import as_called
 from pipeline.spec import ACTIVATIONS, Side, Source, load_model
+from pipeline.subgraphs import whole
 from pipeline.windows import read_windows, side_of, unpack
 
 CALIBRATION_WINDOWS = 400
@@ -41,17 +43,37 @@ def calibration(train: Side, seed: int) -> NDArray[np.int64]:
 def convert(network: Any, *windows: NDArray[np.float32], activations: int = 8) -> bytes:
     """The network as a flatbuffer of integers with batch 1, activations of 8 or 16 bits and weights of 8; `windows`
     [n, *shape], for each input, set the ranges."""
+    looped = recurrent.converted(network, windows, _converted) if activations == 8 else None
+    if looped is not None:
+        return looped
+    network = unrolled(network)
+
+    def whole(*values: Any) -> Any:
+        return network(list(values) if len(values) > 1 else values[0])
+
+    return _converted(network if len(windows) == 1 else whole, network, *windows, activations=activations)
+
+
+def _converted(function: Any, of: Any, *windows: NDArray[np.float32], activations: int = 8) -> bytes:
+    """A function of tensors, which uses the variables `of` something; its inputs and outputs are named in order."""
     import tensorflow as tf
 
-    sets = tf.lite.OpsSet
+    sets, names = tf.lite.OpsSet, [f"input{i:02}" for i in range(len(windows))]
     wide = sets.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
-    network, specs = unrolled(network), [tf.TensorSpec([1, *each.shape[1:]], tf.float32) for each in windows]
+    specs = [tf.TensorSpec([1, *each.shape[1:]], tf.float32, name) for each, name in zip(windows, names, strict=True)]
+
+    def named(*values: Any) -> Any:
+        made = function(*values)
+        return {f"output{i:02}": each for i, each in enumerate(made)} if isinstance(made, list | tuple) else made
+
     with quiet():
-        concrete = tf.function(network).get_concrete_function(specs if len(specs) > 1 else specs[0])
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], network)
+        concrete = tf.function(named).get_concrete_function(*specs)
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], of)
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        samples = list(zip(*windows, strict=True))
-        converter.representative_dataset = lambda: ([part[None] for part in each] for each in samples)
+        samples = [dict(zip(names, each, strict=True)) for each in zip(*windows, strict=True)]
+        converter.representative_dataset = lambda: (
+            {name: part[None] for name, part in each.items()} for each in samples
+        )
         converter.target_spec.supported_ops = [wide if activations == 16 else sets.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.int16 if activations == 16 else tf.int8
         # CMSIS-NN, under TFLite Micro, has 16x8 dense layers with one scale only
@@ -85,18 +107,24 @@ def _narrow_only(error: RuntimeError) -> Problem | None:
 
 def check_integer(graph: Graph, where: object, activations: int = 8) -> None:
     """A Problem that names every tensor which is neither of such integers nor a state, with its type."""
-    own = {i for node in graph.nodes for i in node.intermediates}  # of an LSTM, with nothing in them
-    made = in_integers(graph)
-    own |= _named(graph) - _named(made)
     odd = [
         f"{tensor.name} is {tensor.dtype}"
-        for i, tensor in enumerate(made.tensors)
-        if tensor.dtype not in INTEGERS[activations] and not tensor.is_variable and i not in own
+        for each in whole(graph)
+        for tensor in _integers_wanted(each)
+        if tensor.dtype not in (*INTEGERS[activations], "bool")
     ]
     if odd:
         *first, last = INTEGERS[activations]
         what = f"{len(odd)} tensors are not {', '.join(first)} or {last}: {', '.join(odd)}"
         raise Problem(where, what, f"a layer has no int{activations} kernel: replace it, or keep it out of the network")
+
+
+def _integers_wanted(graph: Graph) -> list[Tensor]:
+    """The tensors that are no state."""
+    own = {i for node in graph.nodes for i in node.intermediates}  # of an LSTM, with nothing in them
+    made = in_integers(graph)
+    own |= _named(graph) - _named(made)
+    return [tensor for i, tensor in enumerate(made.tensors) if not tensor.is_variable and i not in own]
 
 
 def _named(graph: Graph) -> set[int]:
@@ -107,8 +135,8 @@ def _named(graph: Graph) -> set[int]:
 def warn_of_many(graph: Graph, name: str) -> None:
     """A sentence where recurrent layers were unrolled into more operators than anybody wants."""
     if len(graph.nodes) > MANY:
-        say(f"{name}: {len(graph.nodes)} operators, for recurrent layers were unrolled step by step; an LSTM with tanh,"
-            " sigmoid and a bias is one operator, whatever its steps")  # fmt: skip
+        say(f"{name}: {len(graph.nodes)} operators, for recurrent layers were unrolled step by step: those with a mask,"
+            " an initial state, stateful=True or 16-bit activations, and many that are short")  # fmt: skip
 
 
 def quantize(name: str, activations: int | None = None) -> int:
@@ -153,6 +181,7 @@ def quantize(name: str, activations: int | None = None) -> int:
             "calibration": {"windows": len(chosen), "side": "train"},
             "provenance": windows_facts["provenance"],
             "groups": windows_facts["groups"],
+            "hop": source.spec.stream,
         },
     )
     limits, where = source.spec.limits, f"{name} {words.rung('int8', bits)}"

@@ -97,6 +97,7 @@ def make(name: str) -> Facts:
         "metrics": {"float": None, "pruned": None, "int8": int8},
         "limits": asdict(Limits(metric, int8[metric], 0.0, 0.0)), "sparsity": [], "reference": engine,
         "rule": RULE["data" if found else "drawn"], "provenance": asdict(source.spec.provenance), "groups": ["all"],
+        "hop": source.spec.stream,
     }  # fmt: skip
     write_json(folder / "quantize.json", facts)
     return facts

@@ -76,6 +76,9 @@ class Bed:
         self.info: Info = device.hello()
         self.built: Built = bench.identify(ask, self.info, self.line.name, self.emulated)
         self.expected = self.built.reference["outputs"]
+        if self.built.sizes[0] != self.info.input_bytes:
+            what = f"takes hops of {self.info.input_bytes} bytes, the self-test sends whole windows"
+            raise Problem(self.line.name, what, "generate and build the firmware with --stream 0 for it")
 
     def power_cycle(self) -> Transport:
         """The emulator ended and started anew."""

@@ -70,7 +70,8 @@ class Model:
 
     `window` is one for each of the network's inputs, in its order; `output` says which of several outputs is trained
     and judged, counted from 0.
-    `activations` have 8 bits or 16, inputs and outputs too; weights have 8.
+    `activations` have 8 bits or 16, inputs and outputs too; weights have 8. With `stream` the firmware takes so many
+    rows of a window at a time, else whole windows.
     """
 
     task: Literal["classification", "anomaly"]
@@ -82,6 +83,7 @@ class Model:
     limits: Limits
     activations: Literal[8, 16] = 8
     output: int = 0
+    stream: int | None = None
 
     @property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
@@ -184,6 +186,7 @@ class Ready:
     windows: int = 100
     seed: int = 1
     output: int = 0  # which of several is judged
+    stream: int | None = None  # as in Model
 
 
 @dataclass(frozen=True)

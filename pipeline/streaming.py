@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.graph import Graph, Node, Tensor
+from pipeline.loops import loop_of
 from pipeline.ops.base import Unary, known_ops
 from pipeline.problem import Problem
 
@@ -69,6 +70,9 @@ class _Stream:
         if not timed:
             self.nodes.append(node)
             return
+        if node.op == "WHILE":
+            self._goes_on(node)
+            return
         time = self._time(node, self.times[timed[0]])
         if time is None and self._takes_last(node, self.times[timed[0]]):
             self.nodes.append(node)
@@ -80,6 +84,17 @@ class _Stream:
             self.times[output] = time
             self.resize(output)
         self.nodes.append(self._on_hops(node, time))
+
+    def _goes_on(self, node: Node) -> None:
+        """A loop over the rows of a hop, whose states are kept."""
+        loop = loop_of(node, self.graph)
+        time = self.times[node.inputs[loop.rows]]
+        if time.before or time.axis != 1:
+            raise self._ahead(node)
+        for slot in (loop.rows, *((loop.result,) if loop.every else ())):
+            self.times[node.outputs[slot]] = time
+            self.resize(node.outputs[slot])
+        self.nodes.append(replace(node, options={**node.options, "keep": True}))
 
     def resize(self, tensor: int) -> None:
         """The tensor with the rows of a hop."""

@@ -17,18 +17,20 @@ from pipeline.importer import DAMAGE
 from pipeline.ops.base import known_ops
 from pipeline.plan import c_name, layer_path
 from pipeline.problem import Problem, raise_all
+from pipeline.subgraphs import whole
 from pipeline.tflm_arena import BISECTED, Arena, find_arena
 
 # Builtin operators that MicroMutableOpResolver has a method for.
 _NAMES = """
     ABS ADD ADD_N ARG_MAX ARG_MIN ASSIGN_VARIABLE AVERAGE_POOL_2D BATCH_MATMUL BATCH_TO_SPACE_ND BROADCAST_ARGS
-    BROADCAST_TO CAST CEIL CONCATENATION CONV_2D COS CUMSUM DEPTHWISE_CONV_2D DEPTH_TO_SPACE DEQUANTIZE DIV ELU
-    EMBEDDING_LOOKUP EQUAL EXP EXPAND_DIMS FILL FLOOR FLOOR_DIV FLOOR_MOD FULLY_CONNECTED GATHER GATHER_ND GREATER
-    GREATER_EQUAL HARD_SWISH L2_NORMALIZATION L2_POOL_2D LEAKY_RELU LESS LESS_EQUAL LOG LOGICAL_AND LOGICAL_NOT
-    LOGICAL_OR LOGISTIC LOG_SOFTMAX MAXIMUM MAX_POOL_2D MEAN MINIMUM MIRROR_PAD MUL NEG NOT_EQUAL PACK PAD PADV2 PRELU
-    QUANTIZE READ_VARIABLE REDUCE_MAX RELU RELU6 RESHAPE RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR ROUND RSQRT SELECT_V2
-    SHAPE SIN SLICE SOFTMAX SPACE_TO_BATCH_ND SPACE_TO_DEPTH SPLIT SPLIT_V SQRT SQUARE SQUARED_DIFFERENCE SQUEEZE
-    STRIDED_SLICE SUB SUM SVDF TANH TRANSPOSE TRANSPOSE_CONV UNIDIRECTIONAL_SEQUENCE_LSTM UNPACK VAR_HANDLE ZEROS_LIKE
+    BROADCAST_TO CAST CEIL CONCATENATION CONV_2D COS CUMSUM DEPTHWISE_CONV_2D DEPTH_TO_SPACE DEQUANTIZE DIV
+    DYNAMIC_UPDATE_SLICE ELU EMBEDDING_LOOKUP EQUAL EXP EXPAND_DIMS FILL FLOOR FLOOR_DIV FLOOR_MOD FULLY_CONNECTED
+    GATHER GATHER_ND GREATER GREATER_EQUAL HARD_SWISH L2_NORMALIZATION L2_POOL_2D LEAKY_RELU LESS LESS_EQUAL LOG
+    LOGICAL_AND LOGICAL_NOT LOGICAL_OR LOGISTIC LOG_SOFTMAX MAXIMUM MAX_POOL_2D MEAN MINIMUM MIRROR_PAD MUL NEG
+    NOT_EQUAL PACK PAD PADV2 PRELU QUANTIZE READ_VARIABLE REDUCE_MAX RELU RELU6 RESHAPE RESIZE_BILINEAR
+    RESIZE_NEAREST_NEIGHBOR REVERSE_V2 ROUND RSQRT SELECT_V2 SHAPE SIN SLICE SOFTMAX SPACE_TO_BATCH_ND
+    SPACE_TO_DEPTH SPLIT SPLIT_V SQRT SQUARE SQUARED_DIFFERENCE SQUEEZE STRIDED_SLICE SUB SUM SVDF TANH TRANSPOSE
+    TRANSPOSE_CONV UNIDIRECTIONAL_SEQUENCE_LSTM UNPACK VAR_HANDLE WHILE ZEROS_LIKE
 """
 NEWER = frozenset(("DYNAMIC_UPDATE_SLICE", "REDUCE_MIN", "REVERSE_V2"))  # not in every library: the compiler says so
 OPERATORS = frozenset(_NAMES.split()) | NEWER
@@ -43,10 +45,11 @@ KERNEL_VERSION = 0  # none of this project's kernels
 
 def registrations(graph: Graph) -> list[dict[str, str]]:
     """Each operator of the model once, by name."""
-    return [
-        registration(op, _form({_dtype(graph, node) for node in graph.nodes if node.op == op}))
-        for op in sorted({node.op for node in graph.nodes})
-    ]
+    dtypes: dict[str, set[str]] = {}
+    for each in whole(graph):
+        for node in each.nodes:
+            dtypes.setdefault(node.op, set()).add(_dtype(each, node))
+    return [registration(op, _form(of)) for op, of in sorted(dtypes.items())]
 
 
 def registration(op: str, form: str = "") -> dict[str, str]:
@@ -163,7 +166,7 @@ def _bisected(path: Path, graph: Graph) -> dict[str, Any] | None:
 def _problems(graph: Graph, where: Path) -> list[Problem]:
     """Inputs and outputs of integers, and operators that TFLite Micro has."""
     problems = edges.problems(graph, where)
-    unknown = [graph.label(node) for node in graph.nodes if node.op not in OPERATORS]
+    unknown = [each.label(node) for each in whole(graph) for node in each.nodes if node.op not in OPERATORS]
     if unknown:
         problems.append(Problem(where, f"TFLite Micro has no {', '.join(unknown)}", "change the layers"))
     return problems

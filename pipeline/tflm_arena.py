@@ -21,6 +21,7 @@ from pipeline.arena import Buffer, arena_size, pack
 from pipeline.flatbuffer import read
 from pipeline.graph import Graph, Node, Tensor
 from pipeline.problem import Problem, run
+from pipeline.subgraphs import whole
 
 ALIGNMENT = 16  # of every buffer in TFLite Micro's arena
 WHEEL = "tflite-micro"
@@ -107,7 +108,8 @@ def _measured(graph: Graph, content: bytes) -> tuple[Size, int]:
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model.tflite"
         model.write_bytes(content)
-        enough = sum(_aligned(t.bytes * 8) for t in graph.tensors if t.data is None) + len(content) + (1 << 18)
+        tensors = [tensor for each in whole(graph) for tensor in each.tensors if tensor.data is None]
+        enough = sum(_aligned(tensor.bytes * 8) for tensor in tensors) + len(content) + (1 << 18)
         done = _run_in_wheel(model, enough)
         if done.returncode != 0:
             words = "; ".join(line for line in done.stderr.splitlines() if line.strip())
@@ -115,8 +117,9 @@ def _measured(graph: Graph, content: bytes) -> tuple[Size, int]:
         parts = {name: int(size) for name, size in PART.findall(done.stderr)}
         saved = sum(SAVED.get(name, 0) * int(count) for name, count in STRUCTS.findall(done.stderr))
         least = _least(model, parts["head"] + parts["tail"])
-    scratch = max((_scratch(graph, node) for node in graph.nodes), default=0)
-    return Size(parts["tail"], parts["head"], scratch, least - parts["tail"], 64 * len(graph.nodes) + 128), saved
+    nodes = [(each, node) for each in whole(graph) for node in each.nodes]
+    scratch = max((_scratch(*each) for each in nodes), default=0)
+    return Size(parts["tail"], parts["head"], scratch, least - parts["tail"], 64 * len(nodes) + 128), saved
 
 
 def _least(model: Path, total: int) -> int:
@@ -140,7 +143,14 @@ def _run_in_wheel(model: Path, arena: int) -> subprocess.CompletedProcess[str]:
 
 
 def computed(graph: Graph) -> tuple[Size, int]:
-    """The same without TFLite Micro, from the model alone: at least as much as it would measure."""
+    """The same without TFLite Micro, from the model alone: at least as much as it would measure; the graphs inside of
+    loops beside one another."""
+    each = [_computed(part) for part in whole(graph)]
+    sums = {field.name: sum(getattr(size, field.name) for size, _ in each) for field in dataclasses.fields(Size)}
+    return Size(**sums), sum(saved for _, saved in each)
+
+
+def _computed(graph: Graph) -> tuple[Size, int]:
     activations = [i for i, tensor in enumerate(graph.tensors) if tensor.data is None]
     lives = {i: [n for n, node in enumerate(graph.nodes) if i in (*node.inputs, *node.outputs)] for i in activations}
     buffers = [

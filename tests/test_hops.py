@@ -14,8 +14,10 @@ from conftest import ROOT, stage
 from fake_device import FakeDevice, answer
 from test_streaming import Stack, with_last_step
 
-from pipeline import flatbuffer, hops, live, transport, wire
+from pipeline import flatbuffer, hil, hops, live, transport, wire
+from pipeline.board import load_board
 from pipeline.device import Device
+from pipeline.emulator import emulate
 from pipeline.evaluate import answer as answer_to
 from pipeline.importer import import_model, operators
 from pipeline.ops.base import Int8s, known_ops
@@ -49,6 +51,11 @@ def lstm() -> bytes:
     return flatbuffer.write(with_last_step(next(graph for graph in made if graph.tensors[0].shape[1] == 12)))
 
 
+def loop() -> bytes:
+    """Twelve steps of a cell with two states, the last result."""
+    return flatbuffer.write(list(known_ops()["WHILE"].cases(np.random.default_rng(4)))[2])
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     (tmp_path / "models" / "m").mkdir(parents=True)
@@ -65,8 +72,9 @@ def project(tmp_path: Path) -> Path:
         ("cortex-m4", causal("flat"), ["--stream", "12"]),
         ("host", lstm(), []),
         ("host", lstm(), ["--stream", "4"]),
+        ("host", loop(), ["--stream", "4"]),
     ],
-    ids=["mean", "flat", "lstm", "lstm in hops"],
+    ids=["mean", "flat", "lstm", "lstm in hops", "loop in hops"],
 )
 def test_every_window_equals_the_reference(project: Path, board: str, content: bytes, stream: list[str]) -> None:
     (project / "models" / "m" / "model.tflite").write_bytes(content)
@@ -93,6 +101,25 @@ def test_windows_follow_one_another_where_the_state_is_kept(project: Path, monke
     assert np.array_equal(followed, [answer_to(graph, ops, window, states) for window in windows])
     assert np.array_equal(alone, device.built.reference["outputs"])
     assert np.array_equal(followed[0], alone[0]) and not np.array_equal(followed, alone)
+
+
+def test_what_the_models_file_says_is_streamed_on_two_boards(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / "models" / "m" / "model.py").write_text(MODEL.replace("windows=5", "windows=5, stream=8"))
+    (project / "models" / "m" / "model.tflite").write_bytes(causal("mean"))
+    for words in (["ready", "m"], ["generate", "m", "--board", "host"], ["build", "m", "--board", "host"]):
+        assert stage(*words, cwd=project).returncode == 0
+    folder = project / "build" / "m" / "host-compiled"
+    assert json.loads((folder / "plan.json").read_text())["hop"] == 8
+    monkeypatch.chdir(project)
+    board = load_board("host")
+    with emulate(board, folder) as one, emulate(board, folder) as two:
+        assert hil.main(["--port", one, "--port", two, "--name", "m"]) == 0
+    report = json.loads((folder / "report.json").read_text())
+    assert (report["windows"]["equal"], sum(each["windows"] for each in report["boards"])) == (5, 5)
+    with pytest.raises(Problem, match="takes hops of 24 bytes, the self-test sends whole windows"):
+        hil.main(["--self-test", "--board", "host", "--name", "m"])
+    whole = stage("generate", "m", "--board", "host", "--stream", "0", cwd=project)
+    assert (whole.returncode, "hop" in json.loads((folder / "plan.json").read_text())) == (0, False)
 
 
 def test_refuses_to_stream_in_tflite_micro(project: Path) -> None:

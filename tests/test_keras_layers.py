@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 from ops.cases_project import Case, answers, serving, write_project
 from ops.test_conformance import micro_answers, python_answers, reference_answers
 
-from pipeline import edges, flatbuffer
+from pipeline import edges, flatbuffer, metrics
 from pipeline.generate import compile_model
 from pipeline.ops.base import known_ops
 from pipeline.problem import Problem
@@ -44,9 +45,15 @@ def cases(paths: Iterable[Path]) -> dict[str, Case]:
 
 
 @pytest.fixture(scope="module")
-def layers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Case]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All networks with 8 bits."""
+    return converted(tmp_path_factory.mktemp("keras"), 8)
+
+
+@pytest.fixture(scope="module")
+def layers(folder: Path) -> dict[str, Case]:
     """Every network with 8 bits."""
-    made = cases(converted(tmp_path_factory.mktemp("keras"), 8).glob("*.tflite"))
+    made = cases(folder.glob("*.tflite"))
     assert len(made) > 75
     return made
 
@@ -67,6 +74,19 @@ def test_the_integer_oracle_equals_tflite_micro_on_every_layer(layers: dict[str,
     different = [name for name, case in layers.items() if not np.array_equal(python_answers(case), truth[name](case))]
     assert different == []
     assert sum(map(lacking, layers.values())) <= 4  # GELU, EXP, SELECT
+
+
+def test_recurrent_layers_of_many_steps_are_loops_close_to_float(layers: dict[str, Case], folder: Path) -> None:
+    long = {name: case for name, case in layers.items() if name.endswith("_long")}
+    assert len(long) == 6
+    for name, case in long.items():
+        assert sum(step.op == "WHILE" for step in case.plan.steps) == (2 if "stacked" in name or "bi" in name else 1)
+        assert len(case.plan.all_steps) < 45
+        real = np.load(folder / f"{name}.npz")
+        x, y = (edges.facts([each]) for each in (case.plan.input, case.plan.output))
+        asked = replace(case, windows=metrics.quantize(real["x"], x)[:, np.newaxis])
+        apart = np.abs(metrics.dequantize(python_answers(asked)[:, 0], y) - real["y"]).mean() / real["y"].std()
+        assert apart < 0.1, name
 
 
 def test_the_outputs_are_not_all_alike(layers: dict[str, Case]) -> None:

@@ -64,14 +64,14 @@ def test_all_kinds_of_reasons_come_together(monkeypatch: pytest.MonkeyPatch) -> 
         replace(good, name="d", shape=(1, LARGEST + 1)),
         *(replace(good, name=f"t{i}") for i in range(4)),
     )
-    ops = ("DEQUANTIZE", "LOG", "QUANTIZE", "RELU", "VAR_HANDLE", "READ_VARIABLE", "WHILE", "CUSTOM", "RFFT2D")
+    ops = ("DEQUANTIZE", "LOG", "QUANTIZE", "RELU", "VAR_HANDLE", "READ_VARIABLE", "IF", "CUSTOM", "RFFT2D")
     nodes = tuple(Node(i, op, (i,), (i + 1,), {}) for i, op in enumerate(ops))
     monkeypatch.setattr("tflite.Model.SubgraphsLength", lambda self: 2)
     monkeypatch.setattr(
         "tflite.Tensor.ShapeSignatureAsNumpy", lambda self: np.array([-1, *self.ShapeAsNumpy()[1:-1], -1])
     )
     text = "\n".join(refusals(Graph(tensors, nodes, (0,), (9,))))
-    assert "m.tflite: has 2 subgraphs, called by #6 WHILE" in text
+    assert "m.tflite: has 2 subgraphs, called by #6 IF" in text
     assert "m.tflite: has dynamic shapes: input x [-1, -1], #0 DEQUANTIZE [-1, -1], #1 LOG [-1, -1]," in text
     assert "hint: give every Input of the network a fixed shape, such as Input((128, 6))" in text
     assert f"m.tflite: is too large: 8 MB and more take #4 VAR_HANDLE [1, {LARGEST + 1}]" in text
@@ -81,7 +81,7 @@ def test_all_kinds_of_reasons_come_together(monkeypatch: pytest.MonkeyPatch) -> 
             "2 operators have no compiled kernel: #4 VAR_HANDLE, #5 READ_VARIABLE (resource variables",
             "no stateful=True",
         ),
-        ("1 operator has no compiled kernel: #6 WHILE (control flow", "unroll=True"),
+        ("1 operator has no compiled kernel: #6 IF (control flow", "no tf.cond"),
         ("1 operator has no compiled kernel: #7 CUSTOM() (custom operators", "without SELECT_TF_OPS"),
         ("1 operator has no compiled kernel: #8 RFFT2D (neither TFLite Micro nor this compiler has it)", "own code"),
     ):

@@ -27,4 +27,11 @@ extern void (*nn_after_step)(const void *output, uint32_t bytes);
     } while (0)
 #endif
 
+/* A step of what a kernel runs itself: LAYERS sees the kernel as one. */
+#define NN_PART(call)                                                                                                  \
+    do {                                                                                                               \
+        call;                                                                                                          \
+        NN_STEP_ENDS();                                                                                                \
+    } while (0)
+
 #endif

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 import pkgutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -31,7 +31,8 @@ class Call:
     field points to it. Behind its output the kernel gets `void *scratch`, that many bytes of its own while it runs, and
     `void *state`, its own for ever: int8 [bytes], what they are at the start and after a reset. `in_place`: slots of
     inputs whose buffer its output may take over, besides the operator's own. `plain`: the weights as TFLite has
-    them, where `fields` has them in a core's layout.
+    them, where `fields` has them in a core's layout. `body`: a graph and its operators that the kernel runs itself, as
+    `step` of its struct, in an arena behind its scratch.
     """
 
     kernel: str
@@ -41,6 +42,7 @@ class Call:
     state: Int8s | None = None
     in_place: tuple[int, ...] = ()
     plain: Int8s | None = None
+    body: tuple[Graph, Sequence[Op]] | None = None
 
 
 @dataclass(frozen=True)
