@@ -27,6 +27,7 @@ class FullyConnected:
     sums: Weighted
     shape: tuple[int, ...]
     tflite_differs = "without biases its 16-bit layers have sums of 32 bits"
+    tflite_same = "int8"
     in_place = ()
 
     @staticmethod

@@ -51,6 +51,7 @@ class LeakyRelu(Unary):
     """x, or alpha * x below zero: two rescales."""
 
     tflite_differs = "it divides the scales in float, which shows where a result lies half-way"
+    tflite_same = "int8"
 
     @classmethod
     def from_node(cls, node: Node, graph: Graph) -> LeakyRelu | Slopes16:

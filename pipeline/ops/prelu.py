@@ -20,6 +20,7 @@ class Prelu:
     """x, or x * alpha below zero; alpha is broadcast over x."""
 
     tflite_differs = "it has no alpha of 8 bits beside values of 16"
+    tflite_same = "int8"
 
     broadcast: Broadcast
     offsets: tuple[int, int, int]  # input, alpha, output

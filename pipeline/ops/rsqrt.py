@@ -51,6 +51,7 @@ class Rsqrt(Unary):
     """By TFLite's fixed point; x = 0 gives the largest output. Below zero TFLite stops, this gives the smallest."""
 
     tflite_differs = "it has none of 16 bits"
+    tflite_same = "int8"
 
     @classmethod
     def from_node(cls, node: Node, graph: Graph) -> Rsqrt | Rsqrt16:

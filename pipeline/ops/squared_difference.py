@@ -22,6 +22,7 @@ class SquaredDifference:
     """(a - b)^2 on a scale of twice the larger input scale, of 8-bit values / 2^7."""
 
     tflite_differs = "it has none of 16 bits"
+    tflite_same = "int8"
 
     broadcast: Broadcast
     a: Finer

@@ -25,6 +25,7 @@ class TransposeConv:
     pad: tuple[int, int]
     sums: Weighted
     tflite_differs = "without biases its 16-bit layers have sums of 32 bits"
+    tflite_same = "int8"
     in_place = ()
     slots = (2,)
 

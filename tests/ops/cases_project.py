@@ -42,6 +42,12 @@ class Case:
     kept: bool = False  # True: the state goes from window to window
 
 
+def tflite_differs(graph: Graph) -> bool:
+    """Whether tflite-runtime gives other bytes than TFLite Micro for an operator here, or none, for a reason known."""
+    differing = [(node, cls) for node in graph.nodes if hasattr(cls := known_ops().get(node.op), "tflite_differs")]
+    return any(getattr(cls, "tflite_same", None) != graph.input(node).dtype for node, cls in differing)
+
+
 def cases_of(op: str, windows: int = 4, core: Core = PORTABLE) -> list[Case]:
     """The operator's own random cases, with the extremes and random values as windows; the seed is the name's."""
     rng = np.random.default_rng(zlib.crc32(op.encode()))
