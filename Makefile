@@ -51,7 +51,7 @@ help:
 	@echo 'make idf board=B-idf [name=N]   its ESP-IDF project only;  make platformio [name=N]  one for PlatformIO'
 	@echo 'make self-test board=B [port=P]  harm the line to it on purpose, and judge the harness'"'"'s verdicts'
 	@echo 'make package board=B [name=N]   model N as an Arduino library, ESP-IDF component and plain C, in one zip'
-	@echo 'make ... pattern=2x2            zeros in this pattern, not in the one that the board'"'"'s core uses best'
+	@echo 'make ... pattern=2x2            zeros in this pattern, not in the one that the board'"'"'s core uses best; or channels'
 	@echo 'make train name=N [folds=5]     train only; with folds, cross-validate'
 	@echo 'make boards, make models        what there is'
 	@echo 'make operators                  hold every operator against every engine, and write docs/OPERATORS.md'
@@ -110,7 +110,7 @@ $(TRAINED)/train.json: $(TRAINED)/windows.json pipeline/train.py pipeline/fit.py
 $(TRAINED)/pattern: always | .venv/ready
 	@$(STAGE).pattern $(name) --board $(board) $(if $(pattern),--pattern $(pattern))
 
-$(TRAINED)/prune.json: $(TRAINED)/pattern $(TRAINED)/train.json pipeline/prune.py
+$(TRAINED)/prune.json: $(TRAINED)/pattern $(TRAINED)/train.json pipeline/prune.py pipeline/channels.py
 	$(STAGE).prune $(name) --board $(board) --pattern "$$(cat $<)"
 
 ifneq ($(shell grep -s '^READY = ' models/$(name)/model.py),)

@@ -1,8 +1,9 @@
-"""Which zeros a core can use: the pattern in which `prune` makes them.
+"""Which weights go together: zeros in a pattern that a core can use, or whole channels.
 
 unstructured: any weight. Kernels for scalar cores skip each (pipeline/ops/sparse.py).
 2x2: four weights together, two outputs' of two inputs: a word of the layout `pairs` (pipeline/ops/pairs.py), which
 cores with two products an instruction load at once, and so what they can skip.
+channels: all of a filter's, and those that read its output; the network gets smaller (pipeline/channels.py).
 
 python -m pipeline.pattern NAME --board B    # writes build/NAME/pattern, where another one stands in it
 """
@@ -17,7 +18,7 @@ from pipeline.ctext import write_changed
 from pipeline.files import build_dir, check_model_name
 from pipeline.problem import run
 
-PATTERNS = ("unstructured", "2x2")
+PATTERNS = ("unstructured", "2x2", "channels")
 
 
 def main(argv: list[str]) -> int:

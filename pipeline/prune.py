@@ -1,4 +1,5 @@
-"""Magnitude pruning of a trained network: zeros grow along a polynomial while it is fine-tuned."""
+"""Magnitude pruning of a trained network: zeros grow along a polynomial while it is fine-tuned, or whole channels go
+before it is."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import saving
+from pipeline import channels, saving
 from pipeline.board import load_board
 from pipeline.cores import CORES, PORTABLE, Core, core_of
 from pipeline.files import build_dir, read_json, write_json
@@ -65,8 +66,7 @@ def sparse_copy(dense: Any, source: Source, arrays: Arrays, constants: dict[str,
     if not source.spec.sparsity:
         return dense, Fit({}, 0, None), 0.0
     tfmot, keras_, settings = toolkit(), keras(source.spec.seed), source.spec.training
-    train, val = side_of(arrays, "train"), side_of(arrays, "val")
-    steps = -(-len(train.x) // settings.batch) * settings.prune_epochs
+    steps = -(-len(side_of(arrays, "train").x) // settings.batch) * settings.prune_epochs
     ramp = tfmot.PolynomialDecay(0.0, source.spec.sparsity, begin_step=0, end_step=int(RAMP * steps), frequency=10)
     wrapped = _wrapped(dense, keras_, lambda layer: tfmot.prune_low_magnitude(layer, pruning_schedule=ramp))
     parts = [part for part in wrapped.submodules if getattr(part, "pruning_vars", ())]
@@ -76,11 +76,33 @@ def sparse_copy(dense: Any, source: Source, arrays: Arrays, constants: dict[str,
     for part in parts:
         if pattern == "2x2" and saving.kind(part.layer) in (*saving.CONVOLUTIONS, *saving.DENSE):
             _by_words(part.pruning_obj)
-    course = Course(f"{source.name}: pruning", settings.prune_epochs, settings.prune_rate)
-    augment = augmentation(source, constants)
-    fitted = fit(keras_, wrapped, source.spec, train, val, course, augment, (tfmot.UpdatePruningStep(),))
+    fitted = _tuned(keras_, wrapped, source, arrays, constants, tfmot.UpdatePruningStep())
     stripped = tfmot.strip_pruning(wrapped)
     return stripped, fitted, float(np.mean(np.concatenate([weight.numpy().ravel() for weight in chosen]) == 0))
+
+
+def thin_copy(dense: Any, source: Source, arrays: Arrays, constants: dict[str, Any],
+              core: Core) -> tuple[Any, Fit, float, list[dict[str, Any]]]:  # fmt: skip
+    """The network without the channels that cost most on a core for what they do, fine-tuned; the share of its weights
+    that went with them, and what each layer saves; where the sparsity is 0, the network as it is."""
+    if not source.spec.sparsity:
+        return dense, Fit({}, 0, None), 0.0, []
+    chain = channels.chain_of(dense, source.path)
+    kept = channels.choose(chain, core, source.spec.sparsity, source.path)
+    keras_ = keras(source.spec.seed)
+    thin = channels.smaller(keras_, dense, chain, kept)
+    fitted = _tuned(keras_, thin, source, arrays, constants)
+    return thin, fitted, 1 - chain.weights(kept) / chain.weights({}), channels.savings(chain, kept, core)
+
+
+def _tuned(
+    keras_: Any, network: Any, source: Source, arrays: Arrays, constants: dict[str, Any], *callbacks: Any
+) -> Fit:
+    """Fine-tuning of a network, in place."""
+    settings, train, val = source.spec.training, side_of(arrays, "train"), side_of(arrays, "val")
+    course = Course(f"{source.name}: pruning", settings.prune_epochs, settings.prune_rate)
+    augment = augmentation(source, constants)
+    return fit(keras_, network, source.spec, train, val, course, augment, callbacks)
 
 
 def _by_words(pruning: Any) -> None:
@@ -118,7 +140,7 @@ def _wrapped(layer: Any, keras_: Any, wrap: Callable[[Any], Any]) -> Any:
 def prune(name: str, board: str | None = None, pattern: str | None = None) -> int:
     """Prune build/<name>/float.keras to the model's sparsity; write pruned.keras and prune.json; check the limits.
 
-    The pattern is the one that the board's core can use, unless told. A model is called pruned only if its zeros save
+    The pattern is the one that the board's core can use, unless told. A model is called pruned only if that saves
     flash and instructions: on the board's core, or on some core where there is no board, or none that uses zeros.
     """
     target = core_of(load_board(board).core) if board else PORTABLE
@@ -128,9 +150,13 @@ def prune(name: str, board: str | None = None, pattern: str | None = None) -> in
     path, before = folder / "float.keras", read_json(folder / "train.json", made_by)
     arrays, facts = read_windows(name)
     dense, copy = (load_network(path, made_by, source.spec.seed) for _ in range(2))
-    pruned, fitted, reached = sparse_copy(copy, source, arrays, facts["standardise"], pattern)
+    if pattern == "channels":
+        core = target.name
+        pruned, fitted, reached, saved = thin_copy(copy, source, arrays, facts["standardise"], target)
+    else:
+        pruned, fitted, reached = sparse_copy(copy, source, arrays, facts["standardise"], pattern)
+        core, saved = _best(pruned, candidates(source.spec, target))
     table = sparsity_table(dense, pruned)
-    core, saved = _best(pruned, candidates(source.spec, target))
     task = before["task"]
     figures = evaluate(pruned, task, arrays, "pruned")
     save_network(pruned, folder / "pruned.keras")
@@ -177,10 +203,13 @@ def _check(spec: Model, where: str, reached: float, before: dict[str, Any], afte
 
 
 def print_table(facts: dict[str, Any]) -> None:
-    """The zeros of each layer before and after, and what they cost."""
+    """The zeros of each layer before and after, and what they cost; or its channels."""
     from rich.console import Console
     from rich.table import Table
 
+    if facts["pattern"] == "channels":
+        _print_channels(facts, Console(), Table("layer", "channels", "bytes before", "bytes", "instructions"))
+        return
     table = Table(
         "layer", "weights", "zeros before", "zeros after", title=f"{facts['model']}: {facts['pattern']} zeros"
     )
@@ -196,6 +225,15 @@ def print_table(facts: dict[str, Any]) -> None:
     Console().print(table)
 
 
+def _print_channels(facts: dict[str, Any], console: Any, table: Any) -> None:
+    table.title = f"{facts['model']}: channels for {facts['core']}, {facts['reached']:.1%} of the weights gone"
+    for row in facts["saved"]:
+        before, after = row["channels"]
+        table.add_row(row["layer"], f"{after} of {before}", str(row["dense_bytes"]), str(row["bytes"]),
+                      f"{row['instructions']:.0%}")  # fmt: skip
+    console.print(table)
+
+
 def main(argv: list[str]) -> int:
     """Prune one trained model."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.prune", description=__doc__)
@@ -203,7 +241,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--board", help="the board whose core must gain (default: any core)")
     parser.add_argument("--json", action="store_true", help="print prune.json")
     parser.add_argument(
-        "--pattern", choices=PATTERNS, help="where zeros may be (default: as the board's core wants them)"
+        "--pattern", choices=PATTERNS, help="which weights go together (default: as the board's core wants zeros)"
     )
     options = parser.parse_args(argv)
     code = prune(options.name, options.board, options.pattern)

@@ -7,17 +7,20 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.cores import Core
 from pipeline.costs import cheapest, predicted
 from pipeline.ops.base import Call
 from pipeline.ops.conv_2d import Conv2D
+from pipeline.ops.depthwise_conv_2d import DepthwiseConv2D
 from pipeline.ops.fully_connected import FullyConnected
 from pipeline.ops.weighted import Weighted
 from pipeline.ops.window import Window
 
 CONVOLUTIONS = ("Conv1D", "Conv2D")
 DENSE = ("Dense",)
+DEPTHWISE = ("DepthwiseConv1D", "DepthwiseConv2D")
 
 
 def savings(network: Any, core: Core) -> list[dict[str, Any]]:
@@ -35,7 +38,8 @@ def kind(layer: Any) -> str:
 
 
 def _row(layer: Any, core: Core) -> dict[str, Any]:
-    op, kernel = _operator(layer), layer.get_weights()[0]
+    kernel = layer.get_weights()[0]
+    op = operator(layer, kernel != 0)
     dense, stored = (cheapest(each.name, op.ways(each)) or op.call() for each in (replace(core, sparse=False), core))
     sparse = "sparse" in stored.kernel
     costs = [predicted(core.name, call) for call in (stored, dense)]
@@ -55,24 +59,25 @@ def _bytes(call: Call) -> int:
     return weights.nbytes
 
 
-def _operator(layer: Any) -> Conv2D | FullyConnected:
-    """The layer as the compiler will have it, as far as its price goes: weights of one where they are not zero, which
-    they stay in int8."""
-    kernel = layer.get_weights()[0]
-    weights = np.moveaxis(kernel != 0, -1, 0).astype(np.int8)
-    outputs = len(weights)
+def operator(layer: Any, left: NDArray[np.bool_]) -> Conv2D | DepthwiseConv2D | FullyConnected:
+    """A layer as the compiler would have it, as far as its price goes, with weights of one where some are `left`, in
+    Keras's order: [..., inputs, outputs], of depthwise layers [..., inputs, 1]."""
+    deep = kind(layer) in DEPTHWISE
+    weights = (left[None, ..., 0] if deep else np.moveaxis(left, -1, 0)).astype(np.int8)
+    inputs, outputs = left.shape[-2], left.shape[-2 if deep else -1]
     sums = Weighted(weights, np.zeros(outputs, np.int32), np.full(outputs, 1 << 30, np.int32),
                     np.full(outputs, -1, np.int8), 0, 0, (-128, 127))  # fmt: skip
-    shape = layer.output_shape[1:]
+    places = layer.output_shape[1:-1]
     if kind(layer) in DENSE:
-        return FullyConnected(int(np.prod(shape[:-1])), sums, shape)
-    height, width, inputs, height_out, width_out, _, *stride = (
-        *_filled(layer.input_shape[1:], 3), *_filled(shape, 3), *_filled(layer.strides, 2)
-    )  # fmt: skip
-    spread = weights.reshape(outputs, *_filled(weights.shape[1:], 3))
+        return FullyConnected(int(np.prod(places)), sums, (*places, outputs))
+    (height, width), (height_out, width_out), (down, across) = (
+        _filled(sizes, 2) for sizes in (layer.input_shape[1:-1], places, layer.strides)
+    )
+    spread = weights.reshape(len(weights), *_filled(weights.shape[1:], 3))
     window = Window((height, width, inputs), (height_out, width_out, outputs), (spread.shape[1], spread.shape[2]),
-                    (stride[0], stride[1]), (1, 1), (0, 0))  # fmt: skip
-    return Conv2D(window, replace(sums, weights=spread))
+                    (down, across), (1, 1), (0, 0))  # fmt: skip
+    sums = replace(sums, weights=spread)
+    return DepthwiseConv2D(window, sums, 1) if deep else Conv2D(window, sums)
 
 
 def _filled(sizes: Sequence[int], count: int) -> tuple[int, ...]:

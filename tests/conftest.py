@@ -23,7 +23,7 @@ TINY = ROOT / "tests" / "fixtures" / "tiny"
 STAGES = {
     "windows": ("windows.json", ("windows", "data", "spec")),
     "train": ("train.json", ("train", "fit", "network")),
-    "prune": ("prune.json", ("prune", "fit", "network")),
+    "prune": ("prune.json", ("prune", "channels", "fit", "network")),
     "quantize": ("quantize.json", ("quantize", "metrics")),
 }
 

@@ -7,6 +7,7 @@ import pytest
 from pipeline.limits import check_drop, check_minimum, check_saving, check_sparsity
 from pipeline.spec import Limits
 
+SAME = {"dense_bytes": 80, "bytes": 80, "instructions": 1.0}
 LIMITS = Limits("accuracy", minimum=0.8, drop_pruned=0.02, drop_int8=0.02)
 
 
@@ -34,7 +35,7 @@ def test_fewer_zeros_than_the_target(capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_zeros_that_save_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    assert check_saving("watch pruned", "rv32imc", [{"format": "dense"}, {"format": "sparse"}]) == 0
-    assert check_saving("watch pruned", "cortex-m4", [{"format": "dense"}]) == 1
-    said = "its zeros save neither flash nor instructions on cortex-m4: it is no smaller a model"
+    assert check_saving("watch pruned", "rv32imc", [SAME, {"dense_bytes": 80, "bytes": 50, "instructions": 0.9}]) == 0
+    assert check_saving("watch pruned", "cortex-m4", [SAME, {"dense_bytes": 80, "bytes": 50, "instructions": 1.1}]) == 1
+    said = "pruning saves neither flash nor instructions on cortex-m4: it is no smaller a model"
     assert capsys.readouterr().err == f"limit missed: watch pruned: {said}\n"
