@@ -6,7 +6,7 @@
 #include "nn_pairs.h"
 #include "nn_window.h"
 
-#define NN_PART static inline __attribute__((always_inline))
+#define NN_ALWAYS static inline __attribute__((always_inline))
 
 /* Room for the windows: `columns`, of which there are `lanes`, and behind them for the bytes of a window. */
 typedef struct {
@@ -22,7 +22,7 @@ typedef struct {
     int32_t at_once;
 } nn_gather_t;
 
-NN_PART void nn_window_values(nn_columns_t to, nn_gather_t *w, const int8_t *x, int32_t count)
+NN_ALWAYS void nn_window_values(nn_columns_t to, nn_gather_t *w, const int8_t *x, int32_t count)
 {
     if (w->at_once) {
         w->column = nn_widen(x, count, w->column, to.lanes);
@@ -31,7 +31,7 @@ NN_PART void nn_window_values(nn_columns_t to, nn_gather_t *w, const int8_t *x, 
     }
 }
 
-NN_PART void nn_window_padding(nn_columns_t to, nn_gather_t *w, int32_t count)
+NN_ALWAYS void nn_window_padding(nn_columns_t to, nn_gather_t *w, int32_t count)
 {
     for (; count > 0 && !w->at_once; count--) {
         *w->end++ = (int8_t)to.zero;
@@ -42,7 +42,7 @@ NN_PART void nn_window_padding(nn_columns_t to, nn_gather_t *w, int32_t count)
 }
 
 /* What was gathered becomes the column's rest, zeros after it. */
-NN_PART void nn_window_end(nn_columns_t to, nn_gather_t *w)
+NN_ALWAYS void nn_window_end(nn_columns_t to, nn_gather_t *w)
 {
     for (; (w->end - to.bytes) & 3; w->end++) {
         *w->end = 0;
@@ -51,7 +51,7 @@ NN_PART void nn_window_end(nn_columns_t to, nn_gather_t *w)
 }
 
 /* A window with its upper left tap at (y, x) of the input, some of whose taps lie outside or apart. */
-NN_PART void nn_window_edge(NN_ROM nn_window_t *p, const int8_t *input, int32_t y, int32_t x, nn_columns_t to)
+NN_ALWAYS void nn_window_edge(NN_ROM nn_window_t *p, const int8_t *input, int32_t y, int32_t x, nn_columns_t to)
 {
     int32_t channels = p->input.channels, apart = p->dilation.width, step = p->input.width * channels;
     nn_taps_t taps = nn_taps_inside(x, p->input.width, p->kernel.width, apart);
@@ -75,7 +75,7 @@ NN_PART void nn_window_edge(NN_ROM nn_window_t *p, const int8_t *input, int32_t 
 }
 
 /* The window of output place `place` as every `lanes`th word of the columns. */
-NN_PART void nn_window(NN_ROM nn_window_t *p, const int8_t *input, int32_t place, nn_columns_t to)
+NN_ALWAYS void nn_window(NN_ROM nn_window_t *p, const int8_t *input, int32_t place, nn_columns_t to)
 {
     int32_t row = place / p->output.width, rows = p->kernel.height, width = p->input.width;
     int32_t x = (place - row * p->output.width) * p->stride.width - p->pad.width;
