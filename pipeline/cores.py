@@ -14,9 +14,11 @@ class Core:
     sparse: bool = False  # there are kernels that skip weights of zero
     pattern: str = "unstructured"  # of zeros that they skip best: pipeline/pattern.py
     like: str = ""  # the core whose kernels it takes too
-    one_lane: bool = False  # its convolutions take one window at a time, for want of registers
+    one_lane: bool = False  # its dense convolutions take one window at a time, for want of registers
     planes: bool = False  # its depthwise convolutions may take one channel at a time
     scaler_bytes: int = 0  # of scratch that its nn_output.h prepares for each channel of a convolution
+    sparse_lanes: int = 8  # NN_WIDE: windows that one weight of its sparse ones serves
+    only_small: bool = False  # its sparse kernels have sums of 24 bits: small() of pipeline/ops/sparse.py
 
 
 PORTABLE = Core("portable")
@@ -32,7 +34,7 @@ _KNOWN = (
     Core("rv32imc", sparse=True),
     Core("xtensa-lx6", sparse=True, planes=True, scaler_bytes=20),
     Core("xtensa-lx7", sparse=True, planes=True, scaler_bytes=20, like="xtensa-lx6"),
-    Core("avr", sparse=True, one_lane=True),
+    Core("avr", sparse=True, one_lane=True, sparse_lanes=4, only_small=True),
 )
 CORES = {core.name: core for core in _KNOWN}
 

@@ -18,7 +18,7 @@ from pipeline.cores import kernels_of
 
 TABLE = Path(__file__).with_name("costs.json")  # by core: what is counted, and by kernel or family a number by feature
 ROWS, MANY_ROWS = 4, 16  # of weights that kernels take together
-LANES = {"nn_conv2d_s8": 4, "nn_conv2d_sparse_s8": 8}  # windows that kernels take together, unless a core has one lane
+LANES = {"nn_conv2d_s8": 4, "nn_conv2d_sparse_s8": 8}  # windows that kernels take together, at most
 Features = dict[str, float]
 
 
@@ -130,7 +130,7 @@ def _conv(call: Called, fields: Mapping[str, Any]) -> Features:
     places, channels = _product(fields["output"][:2]), fields["output"][2]
     count = _size(call) // channels
     words = (4 if "sparse" in call.kernel else 2) if "rescale" in fields else 1  # that words of pairs serve
-    lanes = LANES.get(call.kernel, words) if call.scratch > count else 1
+    lanes = min(LANES.get(call.kernel, words), max(1, call.scratch // count))
     turns, rest, rows = places // lanes, places % lanes, _padded(channels, ROWS)
     is_point = _product(fields["kernel"]) == 1 and places == _product(fields["input"][:2])
     kind = "point" if is_point and count % _depth(fields) == 0 else "window"  # which some kernels need not gather

@@ -68,7 +68,7 @@ def write_folder(folder: Path, whole: bytes, tensor: int, inputs: list[int], cor
     content = write(alone)
     files.write_bytes(folder / "model.tflite", content)
     if all(node.op in known_ops() for node in alone.nodes):
-        like = replace(core_of(core), one_lane=False)  # so that the portable kernels have their room too
+        like = replace(core_of(core), one_lane=False, sparse_lanes=8)  # room for the portable kernels too
         _write_c(folder, compile_model(content, folder / "model.tflite", like), content, core)
 
 

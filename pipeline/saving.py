@@ -66,7 +66,7 @@ def operator(layer: Any, left: NDArray[np.bool_]) -> Conv2D | DepthwiseConv2D | 
     weights = (left[None, ..., 0] if deep else np.moveaxis(left, -1, 0)).astype(np.int8)
     inputs, outputs = left.shape[-2], left.shape[-2 if deep else -1]
     sums = Weighted(weights, np.zeros(outputs, np.int32), np.full(outputs, 1 << 30, np.int32),
-                    np.full(outputs, -1, np.int8), 0, 0, (-128, 127))  # fmt: skip
+                    np.full(outputs, -8, np.int8), 0, 0, (-128, 127))  # fmt: skip
     places = layer.output_shape[1:-1]
     if kind(layer) in DENSE:
         return FullyConnected(int(np.prod(places)), sums, (*places, outputs))

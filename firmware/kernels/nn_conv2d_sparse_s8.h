@@ -3,8 +3,8 @@
 #define NN_CONV2D_SPARSE_S8_H
 
 #include "nn_now.h"
-#include "nn_output.h"
 #include "nn_patch.h"
+#include "nn_small.h"
 #include "nn_sparse.h"
 
 typedef struct {
@@ -12,22 +12,39 @@ typedef struct {
     int16_t input_offset;       /* minus the input's zero point: [-127, 128] */
     int16_t output_offset;      /* [-128, 127] */
     int8_t min, max;            /* the fused activation */
+    int8_t small;               /* 1: every sum and shift fits nn_small_output() */
     NN_ROM uint8_t *weights;    /* a row of nn_sparse.h for each output channel, one behind the other */
     NN_ROM int32_t *bias;       /* [output channels]; input_offset - 128 times all weights of the channel is in it */
     NN_ROM int32_t *multiplier; /* [output channels], [0, 2^31) */
     NN_ROM int8_t *shift;       /* [output channels], [-31, 30] */
 } nn_conv2d_sparse_t;
 
+/* Outputs `step` bytes apart of sums [count], 1 or more. */
+static inline void nn_conv2d_sparse_small(const nn_output_t *to, const int32_t *sums, int32_t count, int32_t multiplier,
+                                          int8_t shift, int8_t *output, int16_t step)
+{
+    for (const int32_t *end = sums + count;; output += step) {
+        *output = (int8_t)nn_small_output(to, *sums++, multiplier, shift);
+        if (sums == end) {
+            return;
+        }
+    }
+}
+
 /* All channels of `lanes` places whose windows are in the patch. */
 NN_APART static void nn_conv2d_sparse_places(NN_ROM nn_conv2d_sparse_t *p, const nn_channels_t *to,
                                              const uint8_t *patch, int32_t lanes, int8_t *output)
 {
-    int32_t channels = p->window.output.channels;
+    const int16_t channels = p->window.output.channels;
     NN_ROM uint8_t *row = p->weights;
-    for (int32_t channel = 0; channel < channels; channel++) {
+    for (int16_t channel = 0; channel < channels; channel++, output++) {
         int32_t sums[NN_WIDE];
-        row = nn_sparse_lanes(patch, row, 0, sums);
-        nn_outputs(to, channel, sums, lanes, output + channel, channels);
+        row = nn_sparse_lanes(patch, row, p->small ? p->bias[channel] : 0, sums);
+        if (p->small) {
+            nn_conv2d_sparse_small(&to->to, sums, lanes, p->multiplier[channel], p->shift[channel], output, channels);
+        } else {
+            nn_outputs(to, channel, sums, lanes, output, channels);
+        }
     }
 }
 
@@ -36,8 +53,9 @@ static void nn_conv2d_sparse_s8(NN_ROM nn_conv2d_sparse_t *p, const int8_t *inpu
 {
     NN_ROM nn_window_t *window = &p->window;
     const uint8_t zero = (uint8_t)(128 - p->input_offset);
+    const int16_t prepared = p->small ? 0 : window->output.channels;
     const nn_channels_t to = nn_channels((nn_output_t){p->output_offset, p->min, p->max}, p->bias, p->multiplier,
-                                         p->shift, window->output.channels, &scratch);
+                                         p->shift, prepared, &scratch);
     int32_t lanes = 0;
     for (int32_t y = 0; y < window->output.height; y++) {
         for (int32_t x = 0; x < window->output.width; x++) {

@@ -1,6 +1,7 @@
-/* Weights of which most are zero: a stream that names the others. A row is a byte that counts pairs, then for each pair
- * a byte with two distances, how far each weight lies behind the one before it (the low bits are the first's), and the
- * two weights. Where a distance does not fit four bits, or the pair is not full, a weight of zero stands. */
+/* Weights of which most are zero: a stream that names the others. A row has for each pair of them a byte with two
+ * distances, how far each weight lies behind the one before it (the low bits are the first's), and the two weights. The
+ * last byte of distances has but one, which may be that of a last weight, or 0. Where a distance does not fit four
+ * bits, a weight of zero stands. */
 #ifndef NN_SPARSE_H
 #define NN_SPARSE_H
 
@@ -32,16 +33,19 @@ static inline void nn_sparse_weight(const uint8_t *x, int8_t weight, nn_wide_t *
 }
 
 /* sums[NN_WIDE]: those of a row, each begun with `bias`; x: [count][NN_WIDE]. Returns where the next row begins. */
-static inline NN_ROM uint8_t *nn_sparse_lanes(const uint8_t *x, NN_ROM uint8_t *row, int32_t bias, int32_t *sums)
+NN_APART static NN_ROM uint8_t *nn_sparse_lanes(const uint8_t *x, NN_ROM uint8_t *row, int32_t bias, int32_t *sums)
 {
     nn_wide_t wide = {{bias, bias, bias, bias, bias, bias, bias, bias}};
-    NN_ROM uint8_t *end = row + 1 + 3 * *row;
-    for (row++; row != end; row += 3) {
-        uint32_t distances = row[0];
+    uint32_t distances = *row++;
+    for (; distances > 15; distances = row[-1]) {
         x += (distances & 15) * NN_WIDE;
-        nn_sparse_weight(x, (int8_t)row[1], &wide);
+        nn_sparse_weight(x, (int8_t)row[0], &wide);
         x += (distances >> 4) * NN_WIDE;
-        nn_sparse_weight(x, (int8_t)row[2], &wide);
+        nn_sparse_weight(x, (int8_t)row[1], &wide);
+        row += 3;
+    }
+    if (distances > 0) {
+        nn_sparse_weight(x + distances * NN_WIDE, (int8_t)*row++, &wide);
     }
     sums[0] = wide.of[0];
     sums[1] = wide.of[1];
@@ -58,13 +62,16 @@ static inline NN_ROM uint8_t *nn_sparse_lanes(const uint8_t *x, NN_ROM uint8_t *
 static inline NN_ROM uint8_t *nn_sparse_row(const uint8_t *x, NN_ROM uint8_t *row, int32_t *sum)
 {
     int32_t total = *sum;
-    NN_ROM uint8_t *end = row + 1 + 3 * *row;
-    for (row++; row != end; row += 3) {
-        uint32_t distances = row[0];
+    uint32_t distances = *row++;
+    for (; distances > 15; distances = row[-1]) {
         x += distances & 15;
-        total += (int8_t)row[1] * *x;
+        total += (int8_t)row[0] * *x;
         x += distances >> 4;
-        total += (int8_t)row[2] * *x;
+        total += (int8_t)row[1] * *x;
+        row += 3;
+    }
+    if (distances > 0) {
+        total += (int8_t)*row++ * x[distances];
     }
     *sum = total;
     return row;

@@ -17,6 +17,7 @@ from pipeline.ops.window import Window, output_size, window_of
 from pipeline.problem import Problem
 
 LANES = 4  # NN_LANES of firmware/kernels/nn_block.h: places that one weight serves
+SURE = -10  # the least shift where estimates of a prepared nn_output.h seldom have to be made exact
 
 
 @op("CONV_2D")
@@ -64,7 +65,7 @@ class Conv2D:
 
     def _call(self, kernel: str, fields: Mapping[str, Any], lanes: int, core: Core) -> Call:
         """The call of a kernel that brings the windows of some places into a patch."""
-        scratch = (1 if core.one_lane else lanes) * self.sums.weights[0].size + core.scaler_bytes * len(self.sums.bias)
+        scratch = lanes * self.sums.weights[0].size + core.scaler_bytes * len(self.sums.bias)
         return Call(f"{kernel}_s8", f"{kernel}_t", {"window": self.window.fields(), **fields},
                     scratch=scratch, plain=self.sums.weights)  # fmt: skip
 
@@ -73,9 +74,11 @@ class Conv2D:
         if self.groups > 1 or isinstance(self.sums, Weighted16):
             return ()
         sums = pairs.settled(self.sums)
-        plain = self._call("nn_conv2d", sums.blocks(), LANES, core)
-        found = sparse.fields(sums) if core.sparse else None
-        thin = () if found is None else (self._call("nn_conv2d_sparse", found, sparse.LANES, core),)
+        plain = self._call("nn_conv2d", sums.blocks(), 1 if core.one_lane else LANES, core)
+        found = sparse.fields(sums, core.only_small) if core.sparse else None
+        if found is not None and core.scaler_bytes and sums.shift.min() >= SURE:
+            found = {**found, "small": 0}
+        thin = () if found is None else (self._call("nn_conv2d_sparse", found, core.sparse_lanes, core),)
         if core.packing == "tiles":
             return (*self._tiled(), plain)
         kernels = (("nn_conv2d_pairs", 2), ("nn_conv2d_sparse_pairs", 4))

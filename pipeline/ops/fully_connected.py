@@ -76,7 +76,7 @@ class FullyConnected:
         """The calls for a core: weights in tiles; in pairs, dense and sparse; plain; sparse; of 16 bits plain only."""
         if isinstance(self.sums, Weighted16):
             return ()
-        found = sparse.fields(self.sums) if core.sparse else None
+        found = sparse.fields(self.sums, core.only_small) if core.sparse else None
         thin = () if found is None else (self._call("nn_dense_sparse", found),)
         if core.packing == "tiles":
             return (*self._tiled(), self.call())

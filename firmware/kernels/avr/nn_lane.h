@@ -1,4 +1,4 @@
-/* nn_lane.h for AVR, where a patch has one lane: 16-bit arithmetic. */
+/* nn_lane.h for AVR: 16-bit arithmetic. */
 #ifndef NN_LANE_H
 #define NN_LANE_H
 
@@ -8,7 +8,7 @@
 typedef struct {
     uint8_t *next;
     int32_t sum;
-    uint8_t step; /* 1 */
+    uint8_t step; /* bytes from one value to the next: how many lanes there are */
 } nn_lane_t;
 
 static inline nn_lane_t nn_lane_copy(nn_lane_t lane, const int8_t *values, int32_t count)
@@ -17,19 +17,21 @@ static inline nn_lane_t nn_lane_copy(nn_lane_t lane, const int8_t *values, int32
     uint32_t sum = 0;
     for (const int8_t *end = values + (uint16_t)count; values != end; values++) {
         const uint8_t value = nn_unsigned(*values);
-        *next++ = value;
+        *next = value;
+        next += lane.step;
         sum += value;
     }
-    return (nn_lane_t){next, lane.sum + (int32_t)sum, 1};
+    return (nn_lane_t){next, lane.sum + (int32_t)sum, lane.step};
 }
 
 static inline nn_lane_t nn_lane_fill(nn_lane_t lane, uint8_t value, int32_t count)
 {
     uint8_t *next = lane.next;
-    for (uint8_t *end = next + (uint16_t)count; next != end;) {
-        *next++ = value;
+    for (uint16_t left = (uint16_t)count; left > 0; left--) {
+        *next = value;
+        next += lane.step;
     }
-    return (nn_lane_t){next, lane.sum + count * value, 1};
+    return (nn_lane_t){next, lane.sum + count * value, lane.step};
 }
 
 #endif
