@@ -159,7 +159,7 @@ def test_a_package_is_the_same_every_time_and_holds_what_each_framework_needs(ti
     assert made.read_bytes() == first
     with zipfile.ZipFile(made) as archive:
         names = set(archive.namelist())
-        assert archive.read("tiny/src/nn_block.h") == (ROOT / "firmware/kernels/avr/nn_block.h").read_bytes()
+        assert archive.read("tiny/src/nn_sparse.h") == (ROOT / "firmware/kernels/avr/nn_sparse.h").read_bytes()
         properties = dict(line.split("=", 1) for line in archive.read("tiny/library.properties").decode().splitlines())
         assert "tiny_run\tKEYWORD2" in archive.read("tiny/keywords.txt").decode().splitlines()
     assert {"tiny/library.properties", "tiny/CMakeLists.txt", "tiny/idf_component.yml", "tiny/src/tiny.h"} <= names

@@ -61,7 +61,9 @@ def test_words_hold_every_weight_twice() -> None:
         ),
         lambda sums: replace(sums, weights=np.full((5, 600), 127, np.int8)),
         lambda sums: replace(sums, shift=np.array([0, -8, 0, -6, -3], np.int8)),
-        lambda sums: replace(sums, bias=np.full(5, 1 << 27, np.int32), shift=np.full(5, -20, np.int8)),
+        lambda sums: replace(
+            sums, weights=np.full((5, 400), 100, np.int8), bias=np.full(5, 1 << 27), shift=np.full(5, -19, np.int8)
+        ),
         lambda sums: Weighted(sums.weights[:2], sums.bias[:2], MULTIPLIER[:2], sums.shift[:2], 0, 0, (-128, 127)),
     ],
     ids=["a weight of -128", "sums beyond 24 bits", "no right shift", "a bias beyond 27 bits", "two outputs"],
