@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+PATTERNS = ("unstructured", "2x2", "channels")  # of what pruning takes away: pipeline/pattern.py
+
 
 @dataclass(frozen=True)
 class Core:

@@ -13,12 +13,10 @@ from __future__ import annotations
 import argparse
 
 from pipeline.board import load_board
-from pipeline.cores import core_of
+from pipeline.cores import PATTERNS, core_of
 from pipeline.ctext import write_changed
 from pipeline.files import build_dir, check_model_name
 from pipeline.problem import run
-
-PATTERNS = ("unstructured", "2x2", "channels")
 
 
 def main(argv: list[str]) -> int:

@@ -15,12 +15,11 @@ import numpy as np
 
 from pipeline import channels, saving
 from pipeline.board import load_board
-from pipeline.cores import CORES, PORTABLE, Core, core_of
+from pipeline.cores import CORES, PATTERNS, PORTABLE, Core, core_of
 from pipeline.files import build_dir, read_json, write_json
 from pipeline.fit import Course, Fit, fit
 from pipeline.limits import check_drop, check_minimum, check_saving, check_sparsity
 from pipeline.network import keras, load_network, quiet, save_network
-from pipeline.pattern import PATTERNS
 from pipeline.problem import EXIT_TOOL, Problem, run
 from pipeline.spec import Model, Source, load_model
 from pipeline.train import evaluate
@@ -63,11 +62,12 @@ def sparse_copy(dense: Any, source: Source, arrays: Arrays, constants: dict[str,
                 pattern: str) -> tuple[Any, Fit, float]:  # fmt: skip
     """The network fine-tuned while zeros grow to the model's sparsity (Zhu and Gupta 2017), its wrappers off, and the
     share of zeros among the weights that can be pruned; where the sparsity is 0, the network as it is."""
-    if not source.spec.sparsity:
+    target = source.spec.share(pattern)
+    if not target:
         return dense, Fit({}, 0, None), 0.0
     tfmot, keras_, settings = toolkit(), keras(source.spec.seed), source.spec.training
     steps = -(-len(side_of(arrays, "train").x) // settings.batch) * settings.prune_epochs
-    ramp = tfmot.PolynomialDecay(0.0, source.spec.sparsity, begin_step=0, end_step=int(RAMP * steps), frequency=10)
+    ramp = tfmot.PolynomialDecay(0.0, target, begin_step=0, end_step=int(RAMP * steps), frequency=10)
     wrapped = _wrapped(dense, keras_, lambda layer: tfmot.prune_low_magnitude(layer, pruning_schedule=ramp))
     parts = [part for part in wrapped.submodules if getattr(part, "pruning_vars", ())]
     chosen = [weight for part in parts for weight, *_ in part.pruning_vars]
@@ -85,10 +85,11 @@ def thin_copy(dense: Any, source: Source, arrays: Arrays, constants: dict[str, A
               core: Core) -> tuple[Any, Fit, float, list[dict[str, Any]]]:  # fmt: skip
     """The network without the channels that cost most on a core for what they do, fine-tuned; the share of its weights
     that went with them, and what each layer saves; where the sparsity is 0, the network as it is."""
-    if not source.spec.sparsity:
+    target = source.spec.share("channels")
+    if not target:
         return dense, Fit({}, 0, None), 0.0, []
     chain = channels.chain_of(dense, source.path)
-    kept = channels.choose(chain, core, source.spec.sparsity, source.path)
+    kept = channels.choose(chain, core, target, source.path)
     keras_ = keras(source.spec.seed)
     thin = channels.smaller(keras_, dense, chain, kept)
     fitted = _tuned(keras_, thin, source, arrays, constants)
@@ -165,7 +166,7 @@ def prune(name: str, board: str | None = None, pattern: str | None = None) -> in
         {
             "model": name,
             "pattern": pattern,
-            "target": source.spec.sparsity,
+            "target": source.spec.share(pattern),
             "reached": reached,
             "sparsity": table,
             "core": core,
@@ -176,8 +177,8 @@ def prune(name: str, board: str | None = None, pattern: str | None = None) -> in
             "seconds": round(time.monotonic() - started, 1),
         },
     )
-    missed = check_saving(f"{name} pruned", core, saved) if source.spec.sparsity else 0
-    return max(missed, _check(source.spec, f"{name} pruned", reached, before["metrics"], figures))
+    missed = check_saving(f"{name} pruned", core, saved) if source.spec.share(pattern) else 0
+    return max(missed, _check(source.spec, pattern, f"{name} pruned", reached, before["metrics"], figures))
 
 
 def candidates(spec: Model, target: Core) -> list[Core]:
@@ -193,10 +194,10 @@ def _best(network: Any, cores: list[Core]) -> tuple[str, list[dict[str, Any]]]:
     return name, tables[name]
 
 
-def _check(spec: Model, where: str, reached: float, before: dict[str, Any], after: dict[str, Any]) -> int:
+def _check(spec: Model, pattern: str, where: str, reached: float, before: dict[str, Any], after: dict[str, Any]) -> int:
     limits = spec.limits
     return max(
-        check_sparsity(where, spec.sparsity, reached, SLACK),
+        check_sparsity(where, spec.share(pattern), reached, SLACK),
         check_drop(where, limits.metric, limits.drop_pruned, before, after),
         check_minimum(where, limits, after),
     )

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.cores import PATTERNS
 from pipeline.files import check_model_name, project_root
 from pipeline.problem import Problem, raise_all
 
@@ -70,6 +71,8 @@ class Model:
 
     `window` is one for each of the network's inputs, in its order; `output` says which of several outputs is trained
     and judged, counted from 0.
+    `sparsity` is the share of weights that pruning takes away, for all patterns or by pattern (pipeline/pattern.py);
+    patterns that are not named have that of `unstructured`.
     `activations` have 8 bits or 16, inputs and outputs too; weights have 8. With `stream` the firmware takes so many
     rows of a window at a time, else whole windows.
     """
@@ -77,7 +80,7 @@ class Model:
     task: Literal["classification", "anomaly"]
     window: Window | tuple[Window, ...]
     labels: tuple[str, ...]
-    sparsity: float
+    sparsity: float | Mapping[str, float]
     seed: int
     training: Training
     limits: Limits
@@ -95,12 +98,26 @@ class Model:
         """The shape of a window as `Side` has it: of several inputs their values side by side."""
         return self.shapes[0] if len(self.shapes) == 1 else (sum(map(math.prod, self.shapes)),)
 
+    def share(self, pattern: str) -> float:
+        """The share of weights that pruning in a pattern takes away."""
+        if isinstance(self.sparsity, Mapping):
+            return self.sparsity.get(pattern, self.sparsity["unstructured"])
+        return self.sparsity
+
+    def _check_sparsity(self) -> None:
+        shares = self.sparsity if isinstance(self.sparsity, Mapping) else {"unstructured": self.sparsity}
+        if unknown := sorted(set(shares) - set(PATTERNS)):
+            raise ValueError(f"sparsity names {', '.join(unknown)}: there are {', '.join(PATTERNS)}")
+        if "unstructured" not in shares:
+            raise ValueError("sparsity does not say the share of unstructured zeros")
+        if wrong := [share for share in shares.values() if not 0 <= share < 1]:
+            raise ValueError(f"sparsity is {wrong[0]}, not a share below 1")
+
     def __post_init__(self) -> None:
         """Facts that do not fit together are a ValueError, which `load_model` reports with the file's name."""
         if self.task not in METRICS:
             raise ValueError(f"task is {self.task}, not {' or '.join(METRICS)}")
-        if not 0 <= self.sparsity < 1:
-            raise ValueError(f"sparsity is {self.sparsity}, not a share below 1")
+        self._check_sparsity()
         if self.task == "anomaly" and len(self.shapes) > 1:
             raise ValueError(f"window has {len(self.shapes)} inputs, an anomaly model reconstructs one")
         if len(self.labels) < 2:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.cores import PATTERNS
 from pipeline.problem import Problem, Problems
 from pipeline.spec import load_model
 
@@ -68,6 +69,9 @@ def test_says_which_line_is_not_python(tiny_project: Path) -> None:
         ("import numpy as np", "import nunpy as np", "No module named 'nunpy'"),
         ("sparsity=0.5", "sparseness=0.5", "unexpected keyword argument 'sparseness'"),
         ("sparsity=0.5", "sparsity=5", "sparsity is 5, not a share below 1"),
+        ("sparsity=0.5", 'sparsity={"unstructured": 0.5, "2x2": 1}', "sparsity is 1, not a share below 1"),
+        ("sparsity=0.5", 'sparsity={"rows": 0.5}', "sparsity names rows: there are unstructured, 2x2, channels"),
+        ("sparsity=0.5", 'sparsity={"2x2": 0.5}', "sparsity does not say the share of unstructured zeros"),
         ('task="classification"', 'task="regression"', "task is regression, not classification or anomaly"),
         ("seed=3", "seed=3, activations=12", "activations is 12, not 8 or 16 bits"),
         ('("slow", "fast")', '("slow",)', "labels are 1, two or more are needed"),
@@ -78,3 +82,9 @@ def test_says_why_a_model_cannot_be_loaded(tiny_project: Path, old: str, new: st
     rewrite(tiny_project, old, new)
     with pytest.raises(Problem, match=f"cannot be loaded: .*{said}"):
         load_model("tiny")
+
+
+def test_a_pattern_may_have_a_sparsity_of_its_own(tiny_project: Path) -> None:
+    assert [load_model("tiny").spec.share(pattern) for pattern in PATTERNS] == [0.5, 0.5, 0.5]
+    rewrite(tiny_project, "sparsity=0.5", 'sparsity={"unstructured": 0.6, "channels": 0.3}')
+    assert [load_model("tiny").spec.share(pattern) for pattern in PATTERNS] == [0.6, 0.6, 0.3]

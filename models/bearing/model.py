@@ -25,7 +25,7 @@ SPEC = Model(
     task="anomaly",
     window=Window((BINS,), HZ, tuple(f"bin {i}" for i in range(BINS)), "log10 of g^2 (mean of 4 FFT bins)"),
     labels=("normal", "fault"),
-    sparsity=0.8,
+    sparsity={"unstructured": 0.95, "channels": 0.8},
     seed=7,
     training=Training(epochs=40, batch=64, rate=3e-3, patience=6, prune_epochs=10, prune_rate=1e-3),
     limits=Limits(

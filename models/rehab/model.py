@@ -25,9 +25,9 @@ SPEC = Model(
     task="classification",
     window=Window((SAMPLES, 6), 50.0, ("ax", "ay", "az", "wx", "wy", "wz"), "g, rad/s"),
     labels=("pendulum", "abduction", "forward elevation", "internal rotation", "external rotation", "trapezius", "row"),
-    sparsity=0.72,
+    sparsity=0.82,
     seed=1,
-    training=Training(epochs=25, batch=64, rate=3e-3, patience=8, prune_epochs=30, prune_rate=2e-3),
+    training=Training(epochs=25, batch=64, rate=3e-3, patience=8, prune_epochs=60, prune_rate=3e-3),
     limits=Limits(
         "accuracy", minimum=0.80, drop_pruned=0.03, drop_int8=0.03, ticks={"cortex-m4": 2_000_000, "esp32": 4_000_000}
     ),
