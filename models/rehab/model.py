@@ -25,7 +25,7 @@ SPEC = Model(
     task="classification",
     window=Window((SAMPLES, 6), 50.0, ("ax", "ay", "az", "wx", "wy", "wz"), "g, rad/s"),
     labels=("pendulum", "abduction", "forward elevation", "internal rotation", "external rotation", "trapezius", "row"),
-    sparsity={"unstructured": 0.82, "2x2": 0.75},
+    sparsity={"unstructured": 0.82, "2x2": 0.75, "channels": 0.6},
     seed=1,
     training=Training(epochs=25, batch=64, rate=3e-3, patience=8, prune_epochs=60, prune_rate=3e-3),
     limits=Limits(
