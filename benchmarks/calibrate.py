@@ -155,8 +155,8 @@ class Seen:
         return f"{self.step.call.kernel:<32}{self.value:>12,.0f}{self.off(core):>+8.1%}  {features}"
 
 
-def counted(board: Board, made: Plan, room: Room) -> NDArray[np.float64]:
-    """What each step takes in the emulator, in the unit of its clock; cycles where that is time."""
+def counted(board: Board, made: Plan, window: bytes) -> NDArray[np.float64]:
+    """What each step takes in the emulator on a window, in the unit of its clock; cycles where that is time."""
     content = flatbuffer.write(made.graph)
     with tempfile.TemporaryDirectory() as name, chdir(name):
         for part in ("boards", "firmware"):
@@ -170,7 +170,7 @@ def counted(board: Board, made: Plan, room: Room) -> NDArray[np.float64]:
             try:
                 device = Device(line)
                 device.hello()
-                seen = layers.steps(device, window_bytes(room))
+                seen = layers.steps(device, window)
             finally:
                 line.close()
     assert seen is not None and board.emulator is not None
@@ -234,8 +234,9 @@ def calibrate(name: str, show: bool) -> str:
     assert board.emulator, f"{name} has no emulator"
     core, room = core_of(board.core), room_of(board)
     made = model(core, room)
+    counts = counted(board, made, window_bytes(room)).tolist()
     seen = [Seen(step, around(made.graph, step.inputs, step.output), value)
-            for step, value in zip(made.steps, counted(board, made, room).tolist(), strict=True)]  # fmt: skip
+            for step, value in zip(made.steps, counts, strict=True)]  # fmt: skip
     unit = "instructions" if board.emulator.clock.kind == "instructions" else "cycles"
     found = {**costs.table(), board.core: {"unit": unit, "kernels": calibrated(seen)}}
     files.write_json(costs.TABLE, dict(sorted(found.items())))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +12,11 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from pipeline import flatbuffer
+from pipeline import files, flatbuffer
 from pipeline.board import load_board
 from pipeline.cores import PORTABLE, core_of
 from pipeline.fixedpoint import requantize
-from pipeline.generate import generate
+from pipeline.generate import compile_model, generate
 from pipeline.graph import Graph
 from pipeline.ops import cases, sparse
 from pipeline.ops.fully_connected import FullyConnected
@@ -196,7 +197,7 @@ def test_weights_of_zero_take_less(board_name: str, name: str, share: float, mos
     for make, sizes in SHAPES[name]:
         model.add(pruned(make(rng, *sizes), share, words))
     made = model.plan
-    counts = calibrate.counted(board, made, room)
+    counts = calibrate.counted(board, made, calibrate.window_bytes(room))
     taken = [(step.call.kernel, count, step.weights_bytes) for step, count in zip(made.steps, counts, strict=True)]
     ending = "_pairs_s8" if words else "_s8"
     sparse = [figures for kernel, *figures in taken if kernel.endswith(f"_sparse{ending}")]
@@ -204,3 +205,20 @@ def test_weights_of_zero_take_less(board_name: str, name: str, share: float, mos
     assert len(dense) == len(sparse) == 4
     instructions, size = np.sum(sparse, axis=0) / np.sum(dense, axis=0)
     assert instructions <= most and size <= bytes_most
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("board_name", SCALAR)
+@pytest.mark.parametrize("name", ["rehab", "bearing"])
+def test_the_built_in_models_take_at_most_two_fifths_of_their_dense_builds(
+    name: str, board_name: str, trained: Callable[[str], Path]
+) -> None:
+    folder, board = trained(name), load_board(board_name)
+    window = files.read_arrays(folder / "reference.npz", "make")["inputs"][0].tobytes()
+    taken = []
+    for core in (core_of(board.core), replace(core_of(board.core), sparse=False)):
+        plan = compile_model((folder / "model.tflite").read_bytes(), name, core)
+        taken.append((calibrate.counted(board, plan, window).sum(), plan.weights_bytes))
+    assert not any("_sparse_" in step.call.kernel for step in plan.steps)
+    instructions, size = np.array(taken[0]) / taken[1]
+    assert instructions <= 0.40 and size <= 0.45
