@@ -31,9 +31,11 @@ from pipeline.emulator import emulate  # noqa: E402
 from pipeline.evaluate import evaluate  # noqa: E402
 from pipeline.graph import Graph  # noqa: E402
 from pipeline.importer import import_model, operators  # noqa: E402
+from pipeline.problem import Problem  # noqa: E402
 
 PINNED = "bakenn[tflite]==1.0.0"
-TARGETS = {"cortex-m4": "cortex-m4", "rv32": "rv32imc", "xtensa": "esp32"}
+# It has no target for Helium; what CMSIS-NN does there, the compiler's flags say.
+TARGETS = {"cortex-m4": "cortex-m4", "cortex-m55": "cortex-m4", "rv32": "rv32imc", "xtensa": "esp32"}
 # The best of its own targets and policies counts: "core" stands for the target of the board's core.
 POLICIES = {
     "bakeNN": [("core", "portable"), ("core", "static_priority"), ("portable32", "static_priority")],
@@ -72,7 +74,7 @@ def simplified(content: bytes) -> Graph:
 def measure(name: str, board: str, words: Sequence[str], content: bytes) -> float:
     """Build a model with bakeNN and run it on a board's emulator: what an inference takes, in the emulator's units.
 
-    Raises Refused when bakeNN does not take the model, AssertionError when its bytes are wrong.
+    Raises Refused when bakeNN does not take the model or the board its code, AssertionError when its bytes are wrong.
     """
     graph = simplified(content)
     folder = BENCH / "-".join([name, board, *words])
@@ -83,7 +85,10 @@ def measure(name: str, board: str, words: Sequence[str], content: bytes) -> floa
     _compile(folder, board, words)
     _project(folder, built, board, graph)
     with chdir(folder):
-        build(made := firmware("rival", board, "bakenn"))
+        try:
+            build(made := firmware("rival", board, "bakenn"))
+        except Problem as problem:  # it does not fit
+            raise Refused(problem.what) from problem
         with emulate(made.board, folder / made.folder) as path:
             line = transport.connect(path)
             try:
