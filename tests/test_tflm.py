@@ -96,6 +96,7 @@ def test_writes_sources_and_a_plan_whose_arena_says_what_it_is_made_of(
     assert plan["weights_bytes"] == len(gesture())
     header = (folder / "model.h").read_text()
     assert "measured by running the model in tflite-micro" in header
+    assert "#define MODEL_OPERATORS 5\n" in header
     assert f"#define MODEL_ARENA_BYTES {sizes[0]['bytes']}\n" in header
     assert f"#define MODEL_ARENA_BYTES {sizes[1]['bytes']}\n" in header
     for part in ("persistent", "activations", "scratch", "planning", "margin"):
