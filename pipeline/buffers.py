@@ -52,7 +52,7 @@ def lay_out(graph: Graph, uses: Sequence[Use], views: Views) -> Layout:
     """Pack the activations of `uses`; tensors that are views lie where the bytes are that they show."""
     roots = {t: views.root(t) for t in range(len(graph.tensors))}
     lives = _lives(graph, uses, root_of := {t: root for t, (root, _) in roots.items()})
-    home = _take_over(graph, uses, root_of, lives)
+    home = _take_over(graph, uses, roots, lives)
     members: dict[int, list[int]] = {}
     for tensor in lives:
         members.setdefault(home[tensor], []).append(tensor)
@@ -98,19 +98,32 @@ def _lives(graph: Graph, uses: Sequence[Use], root_of: Mapping[int, int]) -> dic
     return lives
 
 
-def _take_over(graph: Graph, uses: Sequence[Use], root_of: Mapping[int, int],
+def _take_over(graph: Graph, uses: Sequence[Use], roots: Mapping[int, tuple[int, int]],
                lives: Mapping[int, tuple[int, int]]) -> dict[int, int]:  # fmt: skip
-    """The buffer of every root: an in-place step's output takes over an input that nobody reads later."""
+    """The buffer of every root: an in-place step's output takes over an input that nobody reads later; so does an
+    output in parts, whose steps all read the same part of one input."""
     home = {tensor: tensor for tensor in lives}
     last = {tensor: end for tensor, (_, end) in lives.items()}
-    callers = {root_of[i] for i in (*graph.inputs, *graph.outputs)}
+    callers = {roots[i][0] for i in (*graph.inputs, *graph.outputs)}
+    writers: dict[int, list[int]] = {}
     for index, use in enumerate(uses):
-        target = root_of[use.writes]
-        for tensor, source in ((tensor, root_of[tensor]) for tensor in use.in_place):
-            sizes = {graph.tensors[each].bytes for each in (tensor, source, use.writes, target)}
-            same_size = len(sizes) == 1  # so none of them is a part of another
-            if same_size and not {source, target} & callers and last[home[source]] == index:
+        writers.setdefault(roots[use.writes][0], []).append(index)
+    for target, steps in writers.items():
+        for source in (roots[tensor][0] for tensor in uses[steps[0]].in_place):
+            same_size = graph.tensors[source].bytes == graph.tensors[target].bytes and not {source, target} & callers
+            readers = [i for i in range(steps[0], len(uses)) if source in (roots[t][0] for t in uses[i].reads)]
+            dies = last[home[source]] == steps[-1] and readers == steps
+            if same_size and dies and all(_part_for_part(graph, uses[i], roots, source) for i in steps):
                 home[target] = home[source]
                 last[home[source]] = last[target]
                 break
     return home
+
+
+def _part_for_part(graph: Graph, use: Use, roots: Mapping[int, tuple[int, int]], source: int) -> bool:
+    """Whether a step reads of the source just the bytes in whose place it may write its output."""
+    read = [tensor for tensor in use.reads if roots[tensor][0] == source]
+    at, size = roots[use.writes][1], graph.tensors[use.writes].bytes
+    return bool(read) and all(
+        tensor in use.in_place and roots[tensor][1] == at and graph.tensors[tensor].bytes == size for tensor in read
+    )

@@ -1,6 +1,7 @@
-"""Stripes: a chain of convolutions and pools computed a few rows at a time, so that what lies between them stays small.
+"""Stripes: a chain of operators computed a few rows at a time, so that what lies between them stays small.
 
-Rows at the seams are computed twice. No byte changes: each stripe reads just the rows that its outputs reach.
+This is how convolutions are fused with pools, sums and other convolutions: no tensor lies between them whole. Rows at
+the seams are computed twice. No byte changes: each stripe reads just the rows that its outputs reach.
 """
 
 from __future__ import annotations
@@ -13,16 +14,21 @@ import numpy as np
 from pipeline.arena import aligned
 from pipeline.cores import Core
 from pipeline.graph import Graph, Node, Tensor
-from pipeline.ops.base import Op, known_ops
+from pipeline.ops.base import Op, activations, known_ops
 from pipeline.ops.window import Window
 from pipeline.passes import readers
 from pipeline.plan import Plan, plan
 
-OPS = ("CONV_2D", "DEPTHWISE_CONV_2D", "MAX_POOL_2D", "AVERAGE_POOL_2D")
+WINDOWS = ("CONV_2D", "DEPTHWISE_CONV_2D", "MAX_POOL_2D", "AVERAGE_POOL_2D")
+ELEMENTWISE = ("ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM", "PRELU", "LEAKY_RELU", "RELU", "RELU6", "HARD_SWISH", "TANH",
+               "LOGISTIC", "QUANTIZE")  # fmt: skip
 COUNTS = (2, 3, 4, 6, 8, 12, 16, 24, 32)
-TRIED = 12  # chains that are planned, the most promising first
+TRIED, GLANCED = 12, 3  # chains that are planned, the most promising first: where one must be found, and where it may
+LESS, MORE = 0.9, 1.01  # stripes are worth it even where the arena fits: of its bytes, and of the work, at most
+CALL = 100  # bytes of flash that a call takes, about; each must save as much
 
 Rows = tuple[int, int]
+_Striped = tuple[Graph, Sequence[Op], Plan]
 
 
 @dataclass(frozen=True)
@@ -39,20 +45,72 @@ class Chain:
 
 
 def fitted(graph: Graph, ops: Sequence[Op], core: Core, most: int | None) -> Plan:
-    """The plan; where its arena is larger than `most` bytes, that with the stripes that fit at the least extra work.
+    """The plan, with stripes where they make its arena much smaller for next to no work; where it is larger than `most`
+    bytes even so, that with the stripes that fit at the least extra work.
 
-    Where none fits, the plan without stripes: the build then says by how much it is too large."""
+    Where none fits, the plan without these: the build then says by how much it is too large."""
     whole = plan(graph, ops, core)
-    if most is None or whole.layout.arena_bytes <= most:
-        return whole
+    striped: _Striped | None = (graph, ops, whole)
+    while striped is not None:
+        made, striped = striped[2], _lighter(*striped)
+    if most is None or made.layout.arena_bytes <= most:
+        return made
     for chain in sorted(_chains(graph, ops), key=lambda each: _promise(graph, ops, each, most))[:TRIED]:
-        other, theirs = cut(graph, ops, chain)
-        made = plan(other, theirs, core)
-        if made.layout.arena_bytes <= most:
-            more = sum(op.macs for op in theirs) / sum(op.macs for op in ops) - 1
-            return replace(made, note=f"; {chain} for {100 * more:.1f} % more work, or the arena would have"
-                                      f" {whole.layout.arena_bytes} bytes")  # fmt: skip
-    return whole
+        *_, other = _striped(graph, ops, chain, whole)
+        if other.layout.arena_bytes <= most:
+            return other
+    return made
+
+
+def _lighter(graph: Graph, ops: Sequence[Op], made: Plan) -> _Striped | None:
+    """The graph in stripes that are all but free, where there are any."""
+    most, crowded = int(LESS * made.layout.arena_bytes), _crowded(graph, made)
+    work = sum(op.macs for op in ops)
+    chains = [(_promise(graph, ops, chain, most), chain) for chain in _chains(graph, ops)
+              if crowded and chain.first <= crowded[0] and crowded[-1] <= chain.last]  # fmt: skip
+    free = [(peak * (100 + chain.count), chain) for (over, more, peak), chain in chains
+            if not over and more <= (MORE - 1) * work]  # fmt: skip
+    found = [_striped(graph, ops, chain, made) for _, chain in sorted(free, key=lambda each: each[0])[:GLANCED]]
+    worth = [each for each in found if each[2].layout.arena_bytes <= most and _cheap(each[2], made)]
+    return min(worth, key=lambda each: each[2].layout.arena_bytes, default=None)
+
+
+def _cheap(striped: Plan, whole: Plan) -> bool:
+    """Little flash, and next to no work more; none at all where it is not known what it takes."""
+    calls = len(striped.steps) - len(whole.steps)
+    if whole.layout.arena_bytes - striped.layout.arena_bytes < CALL * calls:
+        return False
+    if whole.predicted is None or striped.predicted is None:
+        return sum(step.macs for step in striped.steps) == sum(step.macs for step in whole.steps)
+    return striped.predicted <= MORE * whole.predicted
+
+
+def _crowded(graph: Graph, made: Plan) -> list[int]:
+    """The places of the nodes in whose steps the arena is nearly full."""
+    layout, tensors = made.layout, made.graph.tensors
+    spans = [(*layout.lives[i], place.offset, place.offset + tensors[i].bytes)
+             for i, place in layout.places.items() if place.kind == "arena"]  # fmt: skip
+    alive = ((step, [span for span in spans if span[0] <= step.index <= span[1]]) for step in made.steps)
+    full = {step.output for step, now in alive if _covered(now) > LESS * layout.arena_bytes}
+    return [place for place, node in enumerate(graph.nodes) if full & set(node.outputs)]
+
+
+def _covered(spans: Sequence[tuple[int, int, int, int]]) -> int:
+    """Bytes that are in one of the spans, or in several."""
+    total, end = 0, 0
+    for *_, start, stop in sorted(spans, key=lambda span: span[2:]):
+        total += max(stop - max(start, end), 0)
+        end = max(end, stop)
+    return total
+
+
+def _striped(graph: Graph, ops: Sequence[Op], chain: Chain, before: Plan) -> _Striped:
+    """The graph with the chain in stripes, and its plan, which says what it has instead of the plan before."""
+    other, theirs = cut(graph, ops, chain)
+    made = plan(other, theirs, before.core)
+    more = sum(op.macs for op in theirs) / max(sum(op.macs for op in ops), 1) - 1
+    said = f"; {chain} for {100 * more:.1f} % more work, or the arena would have {before.layout.arena_bytes} bytes"
+    return other, theirs, replace(made, note=before.note + said)
 
 
 def cut(graph: Graph, ops: Sequence[Op], chain: Chain) -> tuple[Graph, list[Op]]:
@@ -64,29 +122,42 @@ def cut(graph: Graph, ops: Sequence[Op], chain: Chain) -> tuple[Graph, list[Op]]
     return made, [*ops[: chain.first], *new, *ops[chain.last + 1 :]]
 
 
-def _window(op: Op) -> Window:
-    window = getattr(op, "window", None)
-    assert isinstance(window, Window)
-    return window
+def _window(graph: Graph, node: Node, op: Op) -> Window | None:
+    """What of its input a row of the node's output is made of; None where that is not a few rows."""
+    if node.op in WINDOWS:
+        window = getattr(op, "window", None)
+        assert isinstance(window, Window)
+        return window
+    shape = graph.output(node).shape
+    if (
+        node.op not in ELEMENTWISE
+        or len(shape) != 4
+        or shape[0] != 1
+        or not all(_along(graph.tensors[i], shape) for i in node.inputs)
+    ):
+        return None
+    height, width, channels = shape[1:]
+    return Window((height, width, channels), (height, width, channels), (1, 1), (1, 1), (1, 1), (0, 0))
+
+
+def _along(tensor: Tensor, shape: tuple[int, ...]) -> bool:
+    """Whether an operand has the output's shape, or is a constant for all rows alike."""
+    return tensor.shape == shape if tensor.data is None else len(tensor.shape) < 2 or set(tensor.shape[:-1]) == {1}
 
 
 def _chains(graph: Graph, ops: Sequence[Op]) -> Iterator[Chain]:
-    """Two windows or more, one behind the other, that nobody else reads."""
+    """Two nodes or more, one behind the other, that nobody else reads."""
     read_by = readers(graph)
+    windows = [_window(graph, node, op) for node, op in zip(graph.nodes, ops, strict=True)]
     for first, node in enumerate(graph.nodes):
-        last = first
-        while last < len(graph.nodes) and graph.nodes[last].op in OPS:
-            before = graph.nodes[last - 1]
-            output = before.outputs[0]
-            if last > first and (graph.nodes[last].inputs[0] != output or len(read_by[output]) > 1 or
-                                 output in graph.outputs):  # fmt: skip
+        for last in range(first, len(graph.nodes)):
+            window, before = windows[last], graph.nodes[last - 1].outputs[0]
+            only_here = len(read_by.get(before, ())) == graph.nodes[last].inputs.count(before) == 1
+            if window is None or (last > first and (not only_here or before in graph.outputs)):
                 break
-            height, width = _window(ops[last]).output[:2]
-            axis = 0 if height > 1 else 1
-            rows = (height, width)[axis]
+            axis = 0 if window.output[0] > 1 else 1
             if last > first and _dense(graph, node, axis):
-                yield from (Chain(first, last, count, axis) for count in COUNTS if 2 * count <= rows)
-            last += 1
+                yield from (Chain(first, last, count, axis) for count in COUNTS if 2 * count <= window.output[axis])
 
 
 def _dense(graph: Graph, node: Node, axis: int) -> bool:
@@ -95,18 +166,22 @@ def _dense(graph: Graph, node: Node, axis: int) -> bool:
 
 
 def _promise(graph: Graph, ops: Sequence[Op], chain: Chain, most: int) -> tuple[bool, int, int]:
-    """What makes one chain better than another: it fits by this estimate; less work; less memory."""
-    nodes = graph.nodes[chain.first : chain.last + 1]
+    """What makes one chain better than another: it fits by this estimate; less extra work; less memory."""
+    nodes, windows = graph.nodes[chain.first : chain.last + 1], _windows(graph, ops, chain)
+    within, between = 0, {node.outputs[0] for node in nodes[:-1]}
     edge = {*graph.inputs, *graph.outputs}
-    ends = sum(aligned(graph.tensors[i].bytes) for i in (nodes[0].inputs[0], nodes[-1].outputs[0]) if i not in edge)
-    work, between = 0, 0
+    ends = [t for node in nodes for t in activations(node, graph) if t not in edge and t not in between]
+    whole = sum(aligned(graph.tensors[i].bytes) for i in {*ends, nodes[-1].outputs[0]} - edge)
+    if nodes[-1].op in ELEMENTWISE and {*nodes[-1].inputs} & {*ends}:  # in whose place the sums may lie
+        whole -= aligned(graph.output(nodes[-1]).bytes)
+    work = -sum(op.macs for op in ops[chain.first : chain.last + 1])
     for stripe in range(chain.count):
-        rows = _needed(ops, chain, stripe)
+        rows = _needed(windows, chain, stripe)
         sizes = [_bytes(graph.output(node), chain.axis, made) for node, made in zip(nodes, rows[1:], strict=True)]
-        between = max(between, *(a + b for a, b in zip([0, *sizes], sizes, strict=False)))
+        within = max(within, *(a + b for a, b in zip([0, *sizes], sizes[:-1], strict=False)))
         work += sum(_macs(op, node, graph, chain.axis, made)
-                    for op, node, made in zip(_ops(ops, chain), nodes, rows[1:], strict=True))  # fmt: skip
-    peak = max(ends + between, _rest(graph, chain))
+                    for op, node, made in zip(ops[chain.first :], nodes, rows[1:], strict=False))  # fmt: skip
+    peak = max(whole + within, _rest(graph, chain))
     return peak > most, work, peak
 
 
@@ -118,26 +193,27 @@ def _rest(graph: Graph, chain: Chain) -> int:
                     if i >= 0 and graph.tensors[i].data is None) for node in outside), default=0)  # fmt: skip
 
 
-def _ops(ops: Sequence[Op], chain: Chain) -> Sequence[Op]:
-    return ops[chain.first : chain.last + 1]
+def _windows(graph: Graph, ops: Sequence[Op], chain: Chain) -> list[Window]:
+    span = slice(chain.first, chain.last + 1)
+    windows = (_window(graph, node, op) for node, op in zip(graph.nodes[span], ops[span], strict=True))
+    return [window for window in windows if window is not None]
 
 
 def _macs(op: Op, node: Node, graph: Graph, axis: int, rows: Rows) -> int:
-    return (op.macs or graph.output(node).count) * (rows[1] - rows[0]) // graph.output(node).shape[1 + axis]
+    return op.macs * (rows[1] - rows[0]) // graph.output(node).shape[1 + axis]
 
 
 def _bytes(tensor: Tensor, axis: int, rows: Rows) -> int:
     return aligned(tensor.bytes // tensor.shape[1 + axis] * (rows[1] - rows[0]))
 
 
-def _needed(ops: Sequence[Op], chain: Chain, stripe: int) -> list[Rows]:
+def _needed(windows: Sequence[Window], chain: Chain, stripe: int) -> list[Rows]:
     """The rows of one stripe: of the chain's input, and of the output of each of its nodes."""
-    chained = _ops(ops, chain)
-    length = _window(chained[-1]).output[chain.axis]
+    length = windows[-1].output[chain.axis]
     rows = [(length * stripe // chain.count, length * (stripe + 1) // chain.count)]
-    for op in reversed(chained):
-        first, end = reach(_window(op), chain.axis, rows[0])
-        rows.insert(0, (max(first, 0), min(end, _window(op).input[chain.axis])))
+    for window in reversed(windows):
+        first, end = reach(window, chain.axis, rows[0])
+        rows.insert(0, (max(first, 0), min(end, window.input[chain.axis])))
     return rows
 
 
@@ -152,41 +228,48 @@ class _Maker:
     """Makes the nodes and tensors of a chain's stripes."""
 
     def __init__(self, graph: Graph, ops: Sequence[Op], chain: Chain) -> None:
-        self.graph, self.chain, self.ops = graph, chain, _ops(ops, chain)
+        self.graph, self.chain = graph, chain
         self.tensors, self.nodes = list(graph.tensors), list[Node]()
-        chained = graph.nodes[chain.first : chain.last + 1]
+        chained, windows = graph.nodes[chain.first : chain.last + 1], _windows(graph, ops, chain)
         parts = []
         for stripe in range(chain.count):
-            rows = _needed(ops, chain, stripe)
-            x = self.sliced(chained[0], rows[0])
-            for node, op, before, made in zip(chained, self.ops, rows, rows[1:], strict=False):
-                x = self.window(node, _window(op), x, before, made)
-            parts.append(x)
+            rows, last = _needed(windows, chain, stripe), (-1, -1)
+            for node, window, before, after in zip(chained, windows, rows, rows[1:], strict=False):
+                last = node.outputs[0], self.part(node, window, (before, after), last)
+            parts.append(last[1])
         options = {"table": "ConcatenationOptions", "axis": 1 + chain.axis, "fused_activation_function": 0}
         self.nodes.append(Node(chained[-1].index, "CONCATENATION", tuple(parts), chained[-1].outputs, options))
 
-    def sliced(self, node: Node, rows: Rows) -> int:
-        """The rows of the chain's input."""
-        x = self.graph.input(node)
+    def part(self, node: Node, window: Window, rows: tuple[Rows, Rows], last: tuple[int, int]) -> int:
+        """Output rows of a node from input rows; what is missing above is padding.
+
+        `last`: the output of the node before, and that of it which this stripe has."""
+        axis, pads, inputs = self.chain.axis, list(window.pad), list(node.inputs)
+        for tensor in dict.fromkeys(activations(node, self.graph)):
+            if self.graph.tensors[tensor].data is None:
+                mine = last[1] if tensor == last[0] else self.sliced(node, tensor, rows[0])
+                inputs = [mine if each == tensor else each for each in inputs]
+        pads[axis] = rows[0][0] - reach(window, axis, rows[1])[0]
+        output = self.tensor(self.graph.output(node), rows[1])
+        options = {**node.options, "pads": tuple(pads)} if node.op in WINDOWS else node.options
+        self.nodes.append(replace(node, inputs=tuple(inputs), outputs=(output,), options=options))
+        return output
+
+    def sliced(self, node: Node, tensor: int, rows: Rows) -> int:
+        """Rows of what the chain reads."""
+        x = self.graph.tensors[tensor]
         begin, size = [0] * 4, list(x.shape)
         begin[1 + self.chain.axis], size[1 + self.chain.axis] = rows[0], rows[1] - rows[0]
-        bounds = [self.tensor(Tensor("", (4,), "int32", None, np.array(each, np.int32))) for each in (begin, size)]
-        made = self.tensor(replace(x, shape=tuple(size), data=None))
-        self.nodes.append(Node(node.index, "SLICE", (node.inputs[0], *bounds), (made,), {"table": "SliceOptions"}))
+        for values in (begin, size):
+            self.tensors.append(Tensor("", (4,), "int32", None, np.array(values, np.int32)))
+        bounds = len(self.tensors) - 2, len(self.tensors) - 1
+        made = self.tensor(x, rows)
+        self.nodes.append(Node(node.index, "SLICE", (tensor, *bounds), (made,), {"table": "SliceOptions"}))
         return made
 
-    def window(self, node: Node, window: Window, x: int, before: Rows, rows: Rows) -> int:
-        """Output rows of a node from input rows; what is missing above is padding."""
-        axis, pads = self.chain.axis, list(window.pad)
-        pads[axis] = before[0] - reach(window, axis, rows)[0]
-        shape = list(self.graph.output(node).shape)
-        shape[1 + axis] = rows[1] - rows[0]
-        made = self.tensor(replace(self.graph.output(node), shape=tuple(shape)))
-        inputs = (x, *node.inputs[1:])
-        self.nodes.append(replace(node, inputs=inputs, outputs=(made,), options={**node.options, "pads": tuple(pads)}))
-        return made
-
-    def tensor(self, tensor: Tensor) -> int:
-        """A new tensor's index."""
-        self.tensors.append(tensor)
+    def tensor(self, like: Tensor, rows: Rows) -> int:
+        """A new tensor's index: rows of another."""
+        shape = list(like.shape)
+        shape[1 + self.chain.axis] = rows[1] - rows[0]
+        self.tensors.append(replace(like, shape=tuple(shape), data=None))
         return len(self.tensors) - 1

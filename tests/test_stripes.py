@@ -17,10 +17,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from pipeline import flatbuffer, stripes
-from pipeline.cores import PORTABLE
+from pipeline.cores import CORES, PORTABLE, core_of
 from pipeline.evaluate import answer
 from pipeline.generate import compile_model, sources
-from pipeline.graph import Graph, Node, Tensor
+from pipeline.graph import Graph, Node, Quant, Tensor
 from pipeline.importer import operators
 from pipeline.ops import cases
 from pipeline.ops.window import output_size
@@ -128,9 +128,13 @@ def filters(x: Tensor, shape: tuple[int, ...]) -> list[Tensor]:
     return [weights, cases.bias(RNG, x, weights, shape[0])]
 
 
+def drawn_values(shape: tuple[int, ...]) -> np.ndarray:
+    return RNG.integers(-128, 128, shape).astype(np.int8)
+
+
 @st.composite
 def chains(draw: st.DrawFn) -> tuple[Graph, stripes.Chain]:
-    """Two to four convolutions and pools, one behind the other, over an image or a row; and stripes for them."""
+    """Two to four convolutions, pools and sums, one behind the other, over an image or a row; and stripes for them."""
     image = draw(st.booleans())
     shape = (1, draw(st.integers(9, 20)) if image else 1, draw(st.integers(12, 24)), draw(st.integers(1, 3)))
     tensors, nodes = [cases.activation(RNG, shape, "x")], []
@@ -150,6 +154,10 @@ def chains(draw: st.DrawFn) -> tuple[Graph, stripes.Chain]:
             inputs, table, op = (x, len(tensors) - 2, len(tensors) - 1), "Conv2DOptions", "CONV_2D"
             options |= {"dilation_h_factor": 1, "dilation_w_factor": 1}
             y = cases.output_for(RNG, tensors[x], tensors[-2], shape, kernel[0] * kernel[1] * channels)
+        elif draw(st.integers(0, 3)) == 0:
+            tensors.append(replace(cases.activation(RNG, shape[3:], "b"), data=drawn_values(shape[3:])))
+            shape, inputs, table = tensors[x].shape, (x, len(tensors) - 1), "AddOptions"
+            op, y = "ADD", replace(tensors[x], name=f"y{index}", quant=Quant((2 * tensors[x].scale,), (3,)))
         else:
             inputs, table, op = (x,), "Pool2DOptions", draw(st.sampled_from(["MAX_POOL_2D", "AVERAGE_POOL_2D"]))
             options |= {"filter_height": kernel[0], "filter_width": kernel[1]}
@@ -205,6 +213,109 @@ def test_an_arena_that_would_not_fit_is_made_to(tmp_path: Path) -> None:
     windows = drawn(whole.graph, 4)
     expected = [answer(whole.graph, operators(whole.graph, "m"), w).tobytes() for w in windows]
     assert run_c(tmp_path, fitting, content, windows) == expected
+
+
+class Network:
+    """Layers one behind the other; `x` is the last one's output."""
+
+    def __init__(self, *shape: int) -> None:
+        self.tensors, self.nodes, self.x = [cases.activation(RNG, (1, *shape), "x")], list[Node](), 0
+
+    def add(self, op: str, table: str, inputs: tuple[int, ...], y: Tensor, **options: int) -> int:
+        self.tensors.append(replace(y, name=f"y{len(self.nodes)}"))
+        self.x = len(self.tensors) - 1
+        self.nodes.append(Node(len(self.nodes), op, inputs, (self.x,), {"table": table, **options}))
+        return self.x
+
+    def window(self, op: str, table: str, kernel: tuple[int, int], channels: int, **options: int) -> int:
+        """A convolution, SAME and with stride 1."""
+        x, depth = self.tensors[self.x], 1 if op == "DEPTHWISE_CONV_2D" else self.tensors[self.x].shape[3]
+        shape = (1, *kernel, channels) if depth == 1 else (channels, *kernel, depth)
+        weights = cases.weights(RNG, shape, axis=3 if depth == 1 else 0)
+        self.tensors += [weights, cases.bias(RNG, x, weights, channels)]
+        y = cases.output_for(RNG, x, weights, (*x.shape[:3], channels), kernel[0] * kernel[1] * depth)
+        inputs = (self.x, len(self.tensors) - 2, len(self.tensors) - 1)
+        steps = {"stride_h": 1, "stride_w": 1, "dilation_h_factor": 1, "dilation_w_factor": 1}
+        return self.add(op, table, inputs, y, padding=0, fused_activation_function=0, **steps, **options)
+
+    def conv(self, size: int, channels: int) -> int:
+        return self.window("CONV_2D", "Conv2DOptions", (size, size), channels)
+
+    def depthwise(self) -> int:
+        channels = self.tensors[self.x].shape[3]
+        return self.window("DEPTHWISE_CONV_2D", "DepthwiseConv2DOptions", (3, 3), channels, depth_multiplier=1)
+
+    def pool(self, op: str) -> int:
+        """Of 2 x 2."""
+        _, height, width, channels = (x := self.tensors[self.x]).shape
+        options = {"padding": 1, "stride_h": 2, "stride_w": 2, "filter_height": 2, "filter_width": 2}
+        shape = (1, height // 2, width // 2, channels)
+        return self.add(op, "Pool2DOptions", (self.x,), replace(x, shape=shape), fused_activation_function=0, **options)
+
+    def sum(self, a: int, b: int) -> int:
+        x = self.tensors[a]
+        scale = x.scale + self.tensors[b].scale
+        return self.add("ADD", "AddOptions", (a, b), replace(x, quant=Quant((scale,), (1,))),
+                        fused_activation_function=0)  # fmt: skip
+
+    def ended(self) -> Graph:
+        """With the mean of all places."""
+        self.tensors.append(cases.constant("axes", [1, 2]))
+        y = replace(self.tensors[self.x], shape=(1, self.tensors[self.x].shape[3]))
+        self.add("MEAN", "ReducerOptions", (self.x, len(self.tensors) - 1), y, keep_dims=0)
+        return Graph(tuple(self.tensors), tuple(self.nodes), (0,), (self.x,))
+
+
+def fused_networks() -> dict[str, tuple[Graph, int]]:
+    """Networks, and the bytes of arena besides scratch that they need when no tensor lies whole between two layers."""
+    residual = Network(24, 24, 2)
+    x = residual.conv(3, 8)
+    residual.conv(3, 8)
+    residual.sum(residual.conv(3, 8), x)
+    wide = Network(24, 24, 2)
+    wide.conv(3, 8)
+    wide.conv(1, 24)
+    wide.pool("AVERAGE_POOL_2D")
+    separable = Network(24, 24, 2)
+    separable.conv(3, 8)
+    separable.depthwise()
+    separable.conv(1, 24)
+    separable.pool("AVERAGE_POOL_2D")
+    place = 24 * 24
+    return {"conv + add": (residual.ended(), place * (8 + 8) + place * 8 // 2),
+            "conv + pool": (wide.ended(), place * (8 + 6) + place * 24 // 4),
+            "depthwise + 1x1": (separable.ended(), place * (8 + 6) + place * (8 + 24) // 3)}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["conv + add", "conv + pool", "depthwise + 1x1"])
+def test_what_costs_no_work_is_fused_even_where_the_arena_fits(name: str, tmp_path: Path) -> None:
+    graph, most = fused_networks()[name]
+    content = flatbuffer.write(graph)
+    made = compile_model(content, "m")
+    scratch = max(step.call.scratch for step in made.steps)
+    apart = plan(graph, operators(graph, "m")).layout.arena_bytes
+    assert made.layout.arena_bytes <= min(most + scratch, 0.9 * apart)
+    assert f"or the arena would have {apart} bytes" in made.note and " for 0.0 % more work" in made.note
+    assert sum(step.macs for step in made.steps) == sum(op.macs for op in operators(graph, "m"))
+    windows = drawn(graph, 3)
+    expected = [answer(graph, operators(graph, "m"), w).tobytes() for w in windows]
+    assert run_c(tmp_path, made, content, windows) == expected
+
+
+@pytest.mark.parametrize("core", ["portable", "cortex-m4", "cortex-m55", "rv32imc", "xtensa-lx6", "avr"])
+def test_depthwise_and_1x1_convolutions_of_one_shape_take_over_their_input(core: str, tmp_path: Path) -> None:
+    network = Network(10, 7, 16)
+    for _ in range(2):
+        network.depthwise()
+        network.conv(1, 16)
+    graph = network.ended()
+    content = flatbuffer.write(graph)
+    made = compile_model(content, "m", core_of(core) if core in CORES else PORTABLE)
+    scratch = max(step.call.scratch for step in made.steps)
+    assert made.layout.arena_bytes <= 10 * 7 * 16 + scratch < 2 * 10 * 7 * 16
+    windows = drawn(graph, 3)
+    expected = [answer(graph, operators(graph, "m"), w).tobytes() for w in windows]
+    assert run_c(tmp_path, made, content, windows) == expected
 
 
 def striped_project(root: Path, board: str) -> Path:

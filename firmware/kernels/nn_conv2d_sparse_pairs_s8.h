@@ -54,7 +54,7 @@ static inline void nn_conv2d_sparse_pairs_places(NN_ROM nn_conv2d_sparse_pairs_t
     }
 }
 
-/* scratch: the columns' words, then the bytes of a window. The last places may be some of those before them again. */
+/* scratch: the columns' words, then the bytes of a window. The last place may be done several times. */
 static void nn_conv2d_sparse_pairs_s8(NN_ROM nn_conv2d_sparse_pairs_t *p, const int8_t *input, int8_t *output,
                                       void *scratch)
 {
@@ -62,9 +62,8 @@ static void nn_conv2d_sparse_pairs_s8(NN_ROM nn_conv2d_sparse_pairs_t *p, const 
     int8_t *bytes = (int8_t *)(columns + (int32_t)2 * NN_COLUMNS * p->groups), *outputs[NN_COLUMNS];
     int32_t places = (int32_t)p->window.output.height * p->window.output.width;
     for (int32_t place = 0; place < places; place += NN_COLUMNS) {
-        int32_t first = nn_max(0, nn_min(place, places - NN_COLUMNS));
         for (int32_t i = 0; i < NN_COLUMNS; i++) {
-            int32_t at = nn_min(first + i, places - 1);
+            int32_t at = nn_min(place + i, places - 1);
             nn_conv2d_sparse_pairs_window(p, input, at, columns + i, bytes);
             outputs[i] = output + at * channels;
         }

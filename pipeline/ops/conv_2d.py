@@ -67,7 +67,7 @@ class Conv2D:
         """The call of a kernel that brings the windows of some places into a patch."""
         scratch = lanes * self.sums.weights[0].size + core.scaler_bytes * len(self.sums.bias)
         return Call(f"{kernel}_s8", f"{kernel}_t", {"window": self.window.fields(), **fields},
-                    scratch=scratch, plain=self.sums.weights)  # fmt: skip
+                    scratch=scratch, in_place=self._places, plain=self.sums.weights)  # fmt: skip
 
     def ways(self, core: Core) -> tuple[Call, ...]:
         """The calls for a core: weights in tiles; in pairs, dense and sparse; plain; sparse."""
@@ -93,7 +93,8 @@ class Conv2D:
         groups = -(-self.sums.weights[0].size // pairs.BLOCK)
         head = {"window": self.window.fields(), "zero": -self.sums.input_offset, "groups": groups}
         return Call(f"{kernel}_s8", f"{kernel}_t", {**head, **fields},
-                    scratch=groups * pairs.BLOCK * (2 * lanes + 1), plain=self.sums.weights)  # fmt: skip
+                    scratch=groups * pairs.BLOCK * (2 * lanes + 1), in_place=self._places,
+                    plain=self.sums.weights)  # fmt: skip
 
     def _tiled(self) -> tuple[Call, ...]:
         """The call with weights in tiles, if they allow it."""
@@ -102,7 +103,13 @@ class Conv2D:
             return ()
         fields = {"window": self.window.fields(), "zero": -self.sums.input_offset, **sums}
         return (Call("nn_conv2d_tiles_s8", "nn_conv2d_tiles_t", fields, scratch=tiles.DEPTH * sums["tiles"],
-                     plain=self.sums.weights),)  # fmt: skip
+                     in_place=self._places, plain=self.sums.weights),)  # fmt: skip
+
+    @property
+    def _places(self) -> tuple[int, ...]:
+        """The input, where each place of the output takes that of the input of which alone it is made."""
+        window = self.window
+        return (0,) if window.input == window.output and window.kernel == window.stride == (1, 1) else ()
 
     @property
     def macs(self) -> int:

@@ -46,7 +46,13 @@ class DepthwiseConv2D:
         if isinstance(self.sums, Weighted16):
             return Call("nn_depthwise_conv2d_s16", "nn_depthwise_conv2d_s16_t", fields)
         fields["bias"] = self.sums.unsigned_bias(3)
-        return Call("nn_depthwise_conv2d_s8", "nn_depthwise_conv2d_t", fields, scratch=self.window.lines_bytes)
+        return Call("nn_depthwise_conv2d_s8", "nn_depthwise_conv2d_t", fields, scratch=self.window.lines_bytes,
+                    in_place=self._same_shape)  # fmt: skip
+
+    @property
+    def _same_shape(self) -> tuple[int, ...]:
+        """The input, where kernels have copied all that they still need of it before they write its bytes."""
+        return (0,) if self.window.input == self.window.output else ()
 
     def ways(self, core: Core) -> tuple[Call, ...]:
         """The calls for a core: plain, or with filters in planes."""
@@ -71,9 +77,8 @@ class DepthwiseConv2D:
         fields = {**sizes, "plane": tuple(plane), "turned": int(turn), "channels": window.input[2],
                   "multiples": self.multiples, "zero": -sums.input_offset,
                   **pairs.tail(sums, sums.weights, scales)}  # fmt: skip
-        in_place = (0,) if window.input == window.output else ()
         return Call("nn_depthwise_conv2d_planes_s8", "nn_depthwise_conv2d_planes_t", fields,
-                    scratch=2 * plane[0] * plane[1], in_place=in_place, plain=self.sums.weights)  # fmt: skip
+                    scratch=2 * plane[0] * plane[1], in_place=self._same_shape, plain=self.sums.weights)  # fmt: skip
 
     @property
     def macs(self) -> int:
