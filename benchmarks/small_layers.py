@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from pipeline.board import Board
+from pipeline.cores import PORTABLE
+from pipeline.fusion import fused
 from pipeline.graph import Graph, Tensor
-from pipeline.ops import cases
+from pipeline.importer import operators
+from pipeline.ops import cases, pooled_conv
 from pipeline.ops.base import known_ops
 from pipeline.ops.window import output_size
 
@@ -48,6 +51,18 @@ def convolutions(rng: Rng, room: Room) -> Iterator[Graph]:
         w = cases.weights(rng, (int(rng.choice([4, 7, 8, 16, 32, 64])), *kernel, x.shape[3]), 0, ZEROS[i % len(ZEROS)])
         stride = int(rng.choice([1, 1, 2]))
         yield window("CONV_2D", rng, x, w, stride)
+
+
+def pooled(rng: Rng, room: Room) -> Iterator[Graph]:
+    """The same with a MAX_POOL_2D behind them, as one operator."""
+    for graph in convolutions(rng, room):
+        _, height, width, _ = graph.tensors[graph.outputs[0]].shape
+        pool = (
+            ((2, 2), (2, 2), (3, 3), (1, 2))[int(rng.integers(4))] if height > 1 else (1, int(rng.choice([2, 2, 3, 4])))
+        )
+        if height >= pool[0] and width >= pool[1]:
+            apart = pooled_conv.pooled(graph, pool)
+            yield fused(apart, operators(apart, "layer"), PORTABLE)[0]
 
 
 def depthwise(rng: Rng, room: Room) -> Iterator[Graph]:
@@ -120,14 +135,16 @@ def activation(rng: Rng, shape: tuple[int, ...]) -> Tensor:
     return cases.activation(rng, shape, "input", 0.05, int(rng.choice([BEHIND_RELU, int(rng.integers(-20, 20))])))
 
 
-KINDS = (convolutions, depthwise, dense, pools, elementwise, others)
+Kinds = Sequence[Callable[[Rng, Room], Iterator[Graph]]]
+KINDS: Kinds = (convolutions, depthwise, dense, pools, elementwise, others)
+ENDLESS: Kinds = (convolutions, depthwise, dense, pooled)
 
 
-def drawn(room: Room) -> Iterator[Graph]:
+def drawn(room: Room, kinds: Kinds = KINDS) -> Iterator[Graph]:
     """Layers that there is room for, the kinds in turn, the same ones each time."""
-    fitting = [fits(kind(np.random.default_rng(1), room), room) for kind in KINDS]
-    bounded = [itertools.islice(each, MANY) if kind in KINDS[:3] else each for kind, each in
-               zip(KINDS, fitting, strict=True)]  # fmt: skip
+    fitting = [fits(kind(np.random.default_rng(1), room), room) for kind in kinds]
+    bounded = [itertools.islice(each, MANY) if kind in ENDLESS else each for kind, each in
+               zip(kinds, fitting, strict=True)]  # fmt: skip
     return (graph for turn in itertools.zip_longest(*bounded) for graph in turn if graph is not None)
 
 

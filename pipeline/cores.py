@@ -20,6 +20,7 @@ class Core:
     planes: bool = False  # its depthwise convolutions may take one channel at a time
     scaler_bytes: int = 0  # of scratch that its nn_output.h prepares for each channel of a convolution
     sparse_lanes: int = 8  # NN_WIDE: windows that one weight of its sparse ones serves
+    fuses: bool = True  # convolutions with the pool behind them, where that takes less: pipeline/fusion.py
     only_small: bool = False  # its sparse kernels have sums of 24 bits: small() of pipeline/ops/sparse.py
 
 

@@ -18,7 +18,8 @@ from pipeline.cores import kernels_of
 
 TABLE = Path(__file__).with_name("costs.json")  # by core: what is counted, and by kernel or family a number by feature
 ROWS, MANY_ROWS = 4, 16  # of weights that kernels take together
-LANES = {"nn_conv2d_s8": 4, "nn_conv2d_sparse_s8": 8}  # windows that kernels take together, at most
+# Windows that kernels take together, at most:
+LANES = {"nn_conv2d_s8": 4, "nn_conv2d_sparse_s8": 8, "nn_conv2d_pairs_s8": 2, "nn_conv2d_sparse_pairs_s8": 4}
 Features = dict[str, float]
 
 
@@ -36,6 +37,10 @@ class Called(Protocol):
     @property
     def scratch(self) -> int:
         """Bytes."""
+
+    @property
+    def lanes(self) -> int:
+        """Windows that a convolution takes together; 0: as many as there is scratch for."""
 
     @property
     def plain(self) -> Any:
@@ -96,7 +101,9 @@ def features(call: Called, around: Around) -> tuple[str, Features]:
     """The kernel's family, and what its time depends on."""
     fields = {**call.fields, **call.fields.get("window", {})}
     if "weights" in fields and "kernel" in fields and "output" in fields:
-        return ("depthwise", _depthwise(call, fields)) if "multiples" in fields else ("conv", _conv(call, fields))
+        if "multiples" in fields:
+            return "depthwise", _depthwise(call, fields)
+        return "pooled" if "pool" in fields else "conv", _conv(call, fields)
     if "weights" in fields and "outputs" in fields:
         return "dense", _dense(call, fields, around.alive)
     if "kernel" in fields and "output" in fields:
@@ -126,11 +133,11 @@ def _size(call: Called) -> int:
 
 
 def _conv(call: Called, fields: Mapping[str, Any]) -> Features:
-    """`lanes` windows at a time are brought together, and meet the weights of some rows at a time."""
-    places, channels = _product(fields["output"][:2]), fields["output"][2]
+    """`lanes` windows at a time are brought together, and meet the weights of some rows at a time. Where their maxima
+    are wanted, they are those of `size` windows, and of unfinished ones `carried` on."""
+    places, channels, size = _product(fields["output"][:2]), fields["output"][2], _product(fields.get("pool", ()))
     count = _size(call) // channels
-    words = (4 if "sparse" in call.kernel else 2) if "rescale" in fields else 1  # that words of pairs serve
-    lanes = min(LANES.get(call.kernel, words), max(1, call.scratch // count))
+    lanes = call.lanes or min(LANES.get(call.kernel, 1), max(1, call.scratch // count))
     turns, rest, rows = places // lanes, places % lanes, _padded(channels, ROWS)
     is_point = _product(fields["kernel"]) == 1 and places == _product(fields["input"][:2])
     kind = "point" if is_point and count % _depth(fields) == 0 else "window"  # which some kernels need not gather
@@ -139,13 +146,15 @@ def _conv(call: Called, fields: Mapping[str, Any]) -> Features:
         f"places {kind}": places,
         f"copied {kind}": places * _product(fields["kernel"]) * fields["input"][2],
         "runs": places * fields["kernel"][0] * (kind == "window"),
-        "outputs": places * channels,
-        "limited": places * channels * _limits(fields),
+        "outputs": places * channels / size,
+        "limited": places * channels / size * _limits(fields),
         "blocks": turns * rows / ROWS,
         "work": turns * lanes * rows * _padded(count, _depth(fields)),
         "single": rest * rows * count,
         **_stored(call, turns + (rest > 0)),
-    }
+        **({"sums": places * channels, "carried": (turns + (rest > 0)) * channels * (lanes % size > 0)}
+           if size > 1 else {}),
+    }  # fmt: skip
 
 
 def _stored(call: Called, times: int) -> Features:

@@ -17,6 +17,7 @@ from pipeline.cores import PORTABLE, Core, core_of
 from pipeline.costs import unit
 from pipeline.ctext import array_key, c_prefix, edge, flatbuffer_array, origin, render, rows, write_changed
 from pipeline.flatbuffer import read
+from pipeline.fusion import fused
 from pipeline.graph import Tensor
 from pipeline.importer import import_model, operators
 from pipeline.ops.base import Field
@@ -37,12 +38,11 @@ def compile_model(content: bytes, where: Path | str, core: Core = PORTABLE, hop:
     """The whole compiler: .tflite -> Graph -> passes -> operators -> Plan, with the kernels fastest on the core.
 
     With a `hop`, the Plan takes so many rows an inference and keeps what later ones need: see streaming.py. Where the
-    arena would be larger than `most` bytes, parts of the model are computed in stripes: see stripes.py.
-    """
+    arena would be larger than `most` bytes, parts of the model are computed in stripes: see stripes.py."""
     graph = import_model(content, where)
     operators(graph, where)  # what is wrong is told of the file's own operators
     graph = simplified(graph if hop is None else streamed(graph, hop, where))
-    return fitted(*ordered(graph, operators(graph, where), core), core, most)
+    return fitted(*ordered(*fused(graph, operators(graph, where), core), core), core, most)
 
 
 def sources(plan: Plan, content: bytes, model: str) -> dict[str, str]:

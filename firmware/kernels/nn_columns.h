@@ -100,4 +100,14 @@ static inline int32_t nn_window_is_place(NN_ROM nn_window_t *p)
            p->output.height * p->output.width == p->input.height * p->input.width;
 }
 
+/* nn_window(), or the place itself. */
+NN_ALWAYS void nn_column(NN_ROM nn_window_t *p, const int8_t *input, int32_t place, nn_columns_t to)
+{
+    if (nn_window_is_place(p)) {
+        nn_widen(input + place * p->input.channels, p->input.channels, to.columns, to.lanes);
+    } else {
+        nn_window(p, input, place, to);
+    }
+}
+
 #endif

@@ -20,11 +20,7 @@ typedef struct {
 static void nn_conv2d_sparse_pairs_window(NN_ROM nn_conv2d_sparse_pairs_t *p, const int8_t *input, int32_t place,
                                           int32_t *column, int8_t *bytes)
 {
-    if (nn_window_is_place(&p->window)) {
-        nn_widen(input + place * p->window.input.channels, p->window.input.channels, column, NN_COLUMNS);
-    } else {
-        nn_window(&p->window, input, place, (nn_columns_t){column, bytes, NN_COLUMNS, p->zero});
-    }
+    nn_column(&p->window, input, place, (nn_columns_t){column, bytes, NN_COLUMNS, p->zero});
 }
 
 /* One output of each column; sums[NN_COLUMNS]. */

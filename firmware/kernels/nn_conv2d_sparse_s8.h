@@ -4,7 +4,7 @@
 
 #include "nn_now.h"
 #include "nn_patch.h"
-#include "nn_small.h"
+#include "nn_small_outputs.h"
 #include "nn_sparse.h"
 
 typedef struct {
@@ -19,18 +19,6 @@ typedef struct {
     NN_ROM int8_t *shift;       /* [output channels], [-31, 30] */
 } nn_conv2d_sparse_t;
 
-/* Outputs `step` bytes apart of sums [count], 1 or more. */
-static inline void nn_conv2d_sparse_small(const nn_output_t *to, const int32_t *sums, int32_t count, int32_t multiplier,
-                                          int8_t shift, int8_t *output, int16_t step)
-{
-    for (const int32_t *end = sums + count;; output += step) {
-        *output = (int8_t)nn_small_output(to, *sums++, multiplier, shift);
-        if (sums == end) {
-            return;
-        }
-    }
-}
-
 /* All channels of `lanes` places whose windows are in the patch. */
 NN_APART static void nn_conv2d_sparse_places(NN_ROM nn_conv2d_sparse_t *p, const nn_channels_t *to,
                                              const uint8_t *patch, int32_t lanes, int8_t *output)
@@ -40,11 +28,7 @@ NN_APART static void nn_conv2d_sparse_places(NN_ROM nn_conv2d_sparse_t *p, const
     for (int16_t channel = 0; channel < channels; channel++, output++) {
         int32_t sums[NN_WIDE];
         row = nn_sparse_lanes(patch, row, p->small ? p->bias[channel] : 0, sums);
-        if (p->small) {
-            nn_conv2d_sparse_small(&to->to, sums, lanes, p->multiplier[channel], p->shift[channel], output, channels);
-        } else {
-            nn_outputs(to, channel, sums, lanes, output, channels);
-        }
+        nn_small_outputs(p->small, to, channel, sums, lanes, output, channels);
     }
 }
 

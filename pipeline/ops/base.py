@@ -31,7 +31,8 @@ class Call:
     field points to it. Behind its output the kernel gets `void *scratch`, that many bytes of its own while it runs, and
     `void *state`, its own for ever: int8 [bytes], what they are at the start and after a reset. `in_place`: slots of
     inputs whose buffer its output may take over, besides the operator's own. `plain`: the weights as TFLite has
-    them, where `fields` has them in a core's layout. `body`: a graph and its operators that the kernel runs itself, as
+    them, where `fields` has them in a core's layout. `lanes`: windows that a convolution takes together, where its
+    scratch has room for more. `body`: a graph and its operators that the kernel runs itself, as
     `step` of its struct, in an arena behind its scratch.
     """
 
@@ -42,6 +43,7 @@ class Call:
     state: Int8s | None = None
     in_place: tuple[int, ...] = ()
     plain: Int8s | None = None
+    lanes: int = 0
     body: tuple[Graph, Sequence[Op]] | None = None
 
 
@@ -207,9 +209,10 @@ def need_one_batch(node: Node, graph: Graph, x: Tensor) -> None:
 ACTIVATIONS = ("NONE", "RELU", "RELU_N1_TO_1", "RELU6", "TANH", "SIGN_BIT")
 
 
-def activation_range(node: Node, graph: Graph, output: Tensor) -> tuple[int, int]:
+def activation_range(node: Node, graph: Graph, output: Tensor, option: str = "fused_activation_function"
+                     ) -> tuple[int, int]:  # fmt: skip
     """The range of a fused activation in the output's type (TFLite CalculateActivationRangeQuantized)."""
-    name = ACTIVATIONS[node.options.get("fused_activation_function", 0)]
+    name = ACTIVATIONS[node.options.get(option, 0)]
     bounds = {"NONE": (-math.inf, math.inf), "RELU": (0.0, math.inf), "RELU6": (0.0, 6.0), "RELU_N1_TO_1": (-1.0, 1.0)}
     if name not in bounds:
         raise Problem(graph.label(node), f"fused activation {name} has no kernel", "use a layer of its own for it")

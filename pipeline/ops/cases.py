@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -140,3 +140,18 @@ def joined(rng: np.random.Generator, op: str, inputs: Sequence[Tensor], shape: S
         Node(1, "CONCATENATION", outputs[::-1], (first + count,), {"table": "ConcatenationOptions", "axis": -1}),
     )
     return Graph((*inputs, *parts, y), nodes, (inputs.index(x),), (first + count,))
+
+
+def behind(graph: Graph, op: str, constants: Sequence[Tensor], y: Tensor, options: Mapping[str, Any]) -> Graph:
+    """The graph with another operator on its output, which makes y."""
+    (x,), count, number = graph.outputs, len(graph.tensors), len(graph.nodes)
+    made = count + len(constants)
+    node = Node(number, op, (x, *range(count, made)), (made,), options)
+    tensors = (*graph.tensors, *constants, replace(y, name=f"{y.name}{number}"))
+    return replace(graph, tensors=tensors, nodes=(*graph.nodes, node), outputs=(made,))
+
+
+def reshaped(graph: Graph, shape: tuple[int, ...]) -> Graph:
+    """The graph with its output in another shape."""
+    y = replace(graph.edge("output")[0], shape=shape)
+    return behind(graph, "RESHAPE", [constant("shape", shape)], y, {"table": "ReshapeOptions", "new_shape": shape})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,8 @@ import numpy as np
 from pipeline.cores import PORTABLE, Core
 from pipeline.graph import Graph, Node, Tensor
 from pipeline.ops import cases, pairs, sparse, tiles
-from pipeline.ops.base import Call, Int8s, op
+from pipeline.ops.base import Call, Int8s, activation_range, op
+from pipeline.ops.pooled_conv import PooledConv, pooled_cases
 from pipeline.ops.weighted import Weighted, Weighted16, weighted
 from pipeline.ops.window import Window, output_size, window_of
 from pipeline.problem import Problem
@@ -30,7 +31,7 @@ class Conv2D:
     in_place = ()
 
     @classmethod
-    def from_node(cls, node: Node, graph: Graph) -> Conv2D:
+    def from_node(cls, node: Node, graph: Graph) -> Conv2D | PooledConv:
         """Refuses weights that are not constant; how many groups there are is in the shapes."""
         x, y = graph.input(node), graph.output(node)
         sums = weighted(node, graph, channels=y.shape[-1])
@@ -38,7 +39,17 @@ class Conv2D:
         if x.shape[3] % depth or y.shape[3] % (x.shape[3] // depth):
             what = f"groups {x.shape[3]} channels by {depth} for {y.shape[3]} outputs"
             raise Problem(graph.label(node), what, "the file is damaged: convert it again")
-        return cls(window_of(node, x, y, (sums.weights.shape[1], sums.weights.shape[2])), sums)
+        window = window_of(node, x, y, (sums.weights.shape[1], sums.weights.shape[2]))
+        return cls._pooled(node, window, sums, activation_range(node, graph, y, "pool_activation"))
+
+    @classmethod
+    def _pooled(cls, node: Node, window: Window, sums: Weighted, limits: tuple[int, int]) -> Conv2D | PooledConv:
+        """With the pool that fusion.py put into the node's options, which `limits` its outputs once more."""
+        height, width = pool = node.options.get("pool", (1, 1))
+        places = (height * window.output[0], width * window.output[1], window.output[2])
+        low, high = (min(max(end, limits[0]), limits[1]) for end in sums.range)
+        conv = cls(replace(window, output=places), replace(sums, range=(low, high)))
+        return PooledConv(conv, pool) if "pool" in node.options else conv
 
     def run(self, *inputs: Int8s) -> Int8s:
         """Input [1, h, w, c], output [1, h', w', channels]; padding counts as the zero point."""
@@ -118,8 +129,9 @@ class Conv2D:
 
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Graph]:
-        """Both widths of values."""
-        return cases.both_widths(cls._int8_cases(rng))
+        """Both widths of values; behind some a pool."""
+        yield from cases.both_widths(cls._int8_cases(rng))
+        yield from pooled_cases(rng, cls._case)
 
     @classmethod
     def _int8_cases(cls, rng: np.random.Generator) -> Iterator[Graph]:
