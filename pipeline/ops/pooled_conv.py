@@ -92,7 +92,9 @@ class PooledConv:
         kernel, struct = (name.replace("nn_conv2d", "nn_conv2d_pool") for name in (call.kernel, call.struct))
         carried = 4 * len(self.conv.sums.bias) if lanes % (self.pool[0] * self.pool[1]) else 0
         fields: Mapping[str, Any] = {**call.fields, "pool": self.pool}
-        return replace(call, kernel=kernel, struct=struct, fields=fields, scratch=call.scratch + carried, lanes=lanes)
+        return replace(
+            call, kernel=kernel, struct=struct, fields=fields, scratch=call.scratch + carried, in_place=(), lanes=lanes
+        )
 
     @property
     def macs(self) -> int:
