@@ -62,6 +62,7 @@ def _view(plan: Plan, content: bytes, model: str) -> dict[str, Any]:
         for i, offset in plan.layout.states.items()
     ]  # fmt: skip
     bodies = [(step.name, step.body) for step in plan.steps if step.body]
+    printer = _Printer(names)
     return {
         **origin(model, plan.graph.model_id, __version__),
         "kernel_version": KERNEL_VERSION,
@@ -72,8 +73,8 @@ def _view(plan: Plan, content: bytes, model: str) -> dict[str, Any]:
         "operators": len(plan.steps),
         "kernels": sorted({step.call.kernel for step in plan.all_steps} | ({"nn_load_s8"} if states else set())),
         "functions": [
-            *(_function(f"static void {name}_step", body, names, "NN_PART({call});") for name, body in bodies),
-            _function(f"void {prefix}_run", plan, names, "NN_STEP({call}, {output}, {bytes});"),
+            *(printer.function(f"static void {name}_step", body, "NN_PART({call});") for name, body in bodies),
+            printer.function(f"void {prefix}_run", plan, "NN_STEP({call}, {output}, {bytes});"),
         ],
         "states": states,
         "arrays": [
@@ -85,29 +86,38 @@ def _view(plan: Plan, content: bytes, model: str) -> dict[str, Any]:
     }
 
 
-def _function(head: str, plan: Plan, names: Names, form: str) -> dict[str, Any]:
-    """What the function of a plan is made of; each of its calls has the `form`."""
-    steps = [_step(plan, step, names, form) for step in plan.steps]
-    return {
-        "head": head,
-        "steps": steps,
-        "call_width": max(len(step["call"]) for step in steps),
-        "arena_tensors": [*_arena_tensors(plan), *_own_bytes(plan)],
-        "reads_input": any(plan.layout.places[i].kind == "input" for step in plan.steps for i in step.inputs),
-        "gaps": edges.gaps(plan.graph.edge("output")),
-    }
+class _Printer:
+    """Prints functions and the structs that they read, of which those that are alike are one."""
 
+    def __init__(self, names: Names) -> None:
+        self.names, self.structs = names, dict[tuple[str, ...], str]()
 
-def _step(plan: Plan, step: Step, names: Names, form: str) -> dict[str, Any]:
-    fields = [(name, _field(name, value, names.get((step.name, name), ""))) for name, value in step.call.fields.items()]
-    fields += [("step", f"{step.name}_step")] if step.body else []
-    operands = [_where(plan, tensor) for tensor in (*step.inputs, step.output)]
-    own = ((plan.layout.scratch, "scratch"), (plan.layout.states, "state"))
-    own_bytes = [f"{step.name}_{kind}" for at, kind in own if step.index in at]
-    call = f"{step.call.kernel}(&{step.name}, {', '.join([*operands, *own_bytes])})"
-    whole = form.format(call=call, output=operands[-1], bytes=plan.graph.tensors[step.output].bytes)
-    return {"struct": step.call.struct, "name": step.name, "op": step.op, "title": _comment(step.title),
-            "fields": fields, "call": whole}  # fmt: skip
+    def function(self, head: str, plan: Plan, form: str) -> dict[str, Any]:
+        """What the function of a plan is made of; each of its calls has the `form`."""
+        steps = [self.step(plan, step, form) for step in plan.steps]
+        return {
+            "head": head,
+            "steps": steps,
+            "structs": [step for step in steps if step["name"] == step["struct_name"]],
+            "call_width": max(len(step["call"]) for step in steps),
+            "arena_tensors": [*_arena_tensors(plan), *_own_bytes(plan)],
+            "reads_input": any(plan.layout.places[i].kind == "input" for step in plan.steps for i in step.inputs),
+            "gaps": edges.gaps(plan.graph.edge("output")),
+        }
+
+    def step(self, plan: Plan, step: Step, form: str) -> dict[str, Any]:
+        """A call, and the struct that it reads."""
+        fields = [(name, _field(name, value, self.names.get((step.name, name), "")))
+                  for name, value in step.call.fields.items()]  # fmt: skip
+        fields += [("step", f"{step.name}_step")] if step.body else []
+        struct = self.structs.setdefault((step.call.struct, *(f"{name} {text}" for name, text in fields)), step.name)
+        operands = [_where(plan, tensor) for tensor in (*step.inputs, step.output)]
+        own = ((plan.layout.scratch, "scratch"), (plan.layout.states, "state"))
+        own_bytes = [f"{step.name}_{kind}" for at, kind in own if step.index in at]
+        call = f"{step.call.kernel}(&{struct}, {', '.join([*operands, *own_bytes])})"
+        whole = form.format(call=call, output=operands[-1], bytes=plan.graph.tensors[step.output].bytes)
+        return {"struct": step.call.struct, "struct_name": struct, "name": step.name, "op": step.op,
+                "title": _comment(step.title), "fields": fields, "call": whole}  # fmt: skip
 
 
 def _field(name: str, value: Field, array: str) -> str:

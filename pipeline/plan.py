@@ -103,10 +103,14 @@ class Plan:
         return sum(step.predicted or 0.0 for step in self.steps) if unit(self.core.name) else None
 
 
+MOVES = 1.05  # what parts that are not moved may cost: so many times the arena
+
+
 def plan(graph: Graph, ops: Sequence[Op], core: Core = PORTABLE) -> Plan:
     """Order, kernels, buffers and offsets for a graph whose operators are `ops`, node by node, on a core."""
-    made = [_planned(graph, ops, core, joins) for joins in (True, False)]
-    return min(made, key=lambda each: each.layout.arena_bytes)  # what is joined lives from its first part on
+    joined, moved = (_planned(graph, ops, core, joins) for joins in (True, False))
+    # what is joined lives from its first part on
+    return joined if joined.layout.arena_bytes <= MOVES * moved.layout.arena_bytes else moved
 
 
 def _planned(graph: Graph, ops: Sequence[Op], core: Core, joins: bool) -> Plan:

@@ -24,8 +24,9 @@ ELEMENTWISE = ("ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM", "PRELU", "LEAKY_RELU",
                "LOGISTIC", "QUANTIZE")  # fmt: skip
 COUNTS = (2, 3, 4, 6, 8, 12, 16, 24, 32)
 TRIED, GLANCED = 12, 3  # chains that are planned, the most promising first: where one must be found, and where it may
-LESS, MORE = 0.9, 1.01  # stripes are worth it even where the arena fits: of its bytes, and of the work, at most
-CALL = 100  # bytes of flash that a call takes, about; each must save as much
+LESS = 0.9  # stripes are worth it even where the arena fits: of its bytes, at most
+PER_WORK = 20  # and each percent of work that they add saves so many of the arena
+CALL = 100  # bytes of flash that a call takes, at most; each must save as much
 
 Rows = tuple[int, int]
 _Striped = tuple[Graph, Sequence[Op], Plan]
@@ -55,7 +56,8 @@ def fitted(graph: Graph, ops: Sequence[Op], core: Core, most: int | None) -> Pla
         made, striped = striped[2], _lighter(*striped)
     if most is None or made.layout.arena_bytes <= most:
         return made
-    for chain in sorted(_chains(graph, ops), key=lambda each: _promise(graph, ops, each, most))[:TRIED]:
+    work = _work(graph, ops, whole)
+    for chain in sorted(_chains(graph, ops), key=lambda each: _promise(graph, ops, each, work, most))[:TRIED]:
         *_, other = _striped(graph, ops, chain, whole)
         if other.layout.arena_bytes <= most:
             return other
@@ -65,24 +67,23 @@ def fitted(graph: Graph, ops: Sequence[Op], core: Core, most: int | None) -> Pla
 def _lighter(graph: Graph, ops: Sequence[Op], made: Plan) -> _Striped | None:
     """The graph in stripes that are all but free, where there are any."""
     most, crowded = int(LESS * made.layout.arena_bytes), _crowded(graph, made)
-    work = sum(op.macs for op in ops)
-    chains = [(_promise(graph, ops, chain, most), chain) for chain in _chains(graph, ops)
+    work = _work(graph, ops, made)
+    chains = [(_promise(graph, ops, chain, work, most), chain) for chain in _chains(graph, ops)
               if crowded and chain.first <= crowded[0] and crowded[-1] <= chain.last]  # fmt: skip
     free = [(peak * (100 + chain.count), chain) for (over, more, peak), chain in chains
-            if not over and more <= (MORE - 1) * work]  # fmt: skip
-    found = [_striped(graph, ops, chain, made) for _, chain in sorted(free, key=lambda each: each[0])[:GLANCED]]
-    worth = [each for each in found if each[2].layout.arena_bytes <= most and _cheap(each[2], made)]
-    return min(worth, key=lambda each: each[2].layout.arena_bytes, default=None)
+            if not over and PER_WORK * more <= (1 - peak / made.layout.arena_bytes) * sum(work)]  # fmt: skip
+    found = (_striped(graph, ops, chain, made) for _, chain in sorted(free, key=lambda each: each[0])[:GLANCED])
+    return next((each for each in found if each[2].layout.arena_bytes <= most and _cheap(each[2], made)), None)
 
 
 def _cheap(striped: Plan, whole: Plan) -> bool:
-    """Little flash, and next to no work more; none at all where it is not known what it takes."""
-    calls = len(striped.steps) - len(whole.steps)
-    if whole.layout.arena_bytes - striped.layout.arena_bytes < CALL * calls:
+    """Little flash, and little work more beside what is saved; none at all where it is not known what it takes."""
+    before, after = whole.layout.arena_bytes, striped.layout.arena_bytes
+    if before - after < CALL * (len(striped.steps) - len(whole.steps)):
         return False
     if whole.predicted is None or striped.predicted is None:
         return sum(step.macs for step in striped.steps) == sum(step.macs for step in whole.steps)
-    return striped.predicted <= MORE * whole.predicted
+    return PER_WORK * (striped.predicted / whole.predicted - 1) <= 1 - after / before
 
 
 def _crowded(graph: Graph, made: Plan) -> list[int]:
@@ -165,7 +166,18 @@ def _dense(graph: Graph, node: Node, axis: int) -> bool:
     return axis == 0 or graph.input(node).shape[1] == 1
 
 
-def _promise(graph: Graph, ops: Sequence[Op], chain: Chain, most: int) -> tuple[bool, int, int]:
+def _work(graph: Graph, ops: Sequence[Op], made: Plan) -> list[float]:
+    """What each node takes, where that is known; else its multiplications."""
+    if made.predicted is None:
+        return [op.macs for op in ops]
+    takes: dict[int, float] = {}
+    for step in made.steps:
+        takes[step.output] = takes.get(step.output, 0) + (step.predicted or 0)
+    return [sum(takes.get(output, 0) for output in node.outputs) for node in graph.nodes]
+
+
+def _promise(graph: Graph, ops: Sequence[Op], chain: Chain, work: Sequence[float],
+             most: int) -> tuple[bool, float, int]:  # fmt: skip
     """What makes one chain better than another: it fits by this estimate; less extra work; less memory."""
     nodes, windows = graph.nodes[chain.first : chain.last + 1], _windows(graph, ops, chain)
     within, between = 0, {node.outputs[0] for node in nodes[:-1]}
@@ -174,15 +186,15 @@ def _promise(graph: Graph, ops: Sequence[Op], chain: Chain, most: int) -> tuple[
     whole = sum(aligned(graph.tensors[i].bytes) for i in {*ends, nodes[-1].outputs[0]} - edge)
     if nodes[-1].op in ELEMENTWISE and {*nodes[-1].inputs} & {*ends}:  # in whose place the sums may lie
         whole -= aligned(graph.output(nodes[-1]).bytes)
-    work = -sum(op.macs for op in ops[chain.first : chain.last + 1])
+    takes, more = work[chain.first : chain.last + 1], 0.0
     for stripe in range(chain.count):
         rows = _needed(windows, chain, stripe)
         sizes = [_bytes(graph.output(node), chain.axis, made) for node, made in zip(nodes, rows[1:], strict=True)]
         within = max(within, *(a + b for a, b in zip([0, *sizes], sizes[:-1], strict=False)))
-        work += sum(_macs(op, node, graph, chain.axis, made)
-                    for op, node, made in zip(ops[chain.first :], nodes, rows[1:], strict=False))  # fmt: skip
+        more += sum(each * (made[1] - made[0]) / window.output[chain.axis]
+                    for each, window, made in zip(takes, windows, rows[1:], strict=True))  # fmt: skip
     peak = max(whole + within, _rest(graph, chain))
-    return peak > most, work, peak
+    return peak > most, more - sum(takes), peak
 
 
 def _rest(graph: Graph, chain: Chain) -> int:
@@ -197,10 +209,6 @@ def _windows(graph: Graph, ops: Sequence[Op], chain: Chain) -> list[Window]:
     span = slice(chain.first, chain.last + 1)
     windows = (_window(graph, node, op) for node, op in zip(graph.nodes[span], ops[span], strict=True))
     return [window for window in windows if window is not None]
-
-
-def _macs(op: Op, node: Node, graph: Graph, axis: int, rows: Rows) -> int:
-    return op.macs * (rows[1] - rows[0]) // graph.output(node).shape[1 + axis]
 
 
 def _bytes(tensor: Tensor, axis: int, rows: Rows) -> int:

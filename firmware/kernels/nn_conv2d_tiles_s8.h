@@ -54,8 +54,11 @@ static void nn_conv2d_tiles_s8(NN_ROM nn_conv2d_tiles_t *p, const int8_t *input,
         int32_t row = place / w->output.width;
         int32_t y = row * down - w->pad.height, x = (place - row * w->output.width) * right - w->pad.width;
         const int8_t *column = input + (y * w->input.width + x) * channels; /* of a point, in the input itself */
-        if (!is_point || column == output) {
+        if (!is_point) {
             nn_conv2d_tiles_column(p, input, y, x, scratch);
+            column = scratch;
+        } else if (column == output) {
+            nn_tiles_copy(scratch, column, p->tiles);
             column = scratch;
         }
         nn_tiles_outputs(&sums, column, output);

@@ -11,13 +11,18 @@
 /* Called behind each step when it is not null; firmware/runtimes/compiled/ has it. */
 extern void (*nn_after_step)(const void *output, uint32_t bytes);
 
+__attribute__((noinline, unused)) static void nn_step_shown(const void *output, uint32_t bytes)
+{
+    if (nn_after_step) {
+        nn_after_step(output, bytes);
+    }
+}
+
 #define NN_STEP(call, output, bytes)                                                                                   \
     do {                                                                                                               \
         call;                                                                                                          \
         NN_STEP_ENDS();                                                                                                \
-        if (nn_after_step) {                                                                                           \
-            nn_after_step(output, bytes);                                                                              \
-        }                                                                                                              \
+        nn_step_shown(output, bytes);                                                                                  \
     } while (0)
 #else
 #define NN_STEP(call, output, bytes)                                                                                   \

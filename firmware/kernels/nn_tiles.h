@@ -24,6 +24,12 @@ static inline int8_t *nn_tiles_put(int8_t *to, const int8_t *x, int32_t count)
     return to;
 }
 
+/* x int8 [tiles][16] to `to`. */
+static inline void nn_tiles_copy(int8_t *to, const int8_t *x, int32_t tiles)
+{
+    nn_tiles_put(to, x, tiles * NN_TILE_DEPTH);
+}
+
 static inline int8_t *nn_tiles_fill(int8_t *to, int8_t value, int32_t count)
 {
     for (; count > 0; count--) {

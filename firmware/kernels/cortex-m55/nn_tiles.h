@@ -26,6 +26,14 @@ static inline int8_t *nn_tiles_put(int8_t *to, const int8_t *x, int32_t count)
     return end;
 }
 
+/* x int8 [tiles][16] to `to`. */
+static inline void nn_tiles_copy(int8_t *to, const int8_t *x, int32_t tiles)
+{
+    for (; tiles > 0; tiles--, to += NN_TILE_DEPTH, x += NN_TILE_DEPTH) {
+        vstrbq_s8(to, vldrbq_s8(x));
+    }
+}
+
 static inline int8_t *nn_tiles_fill(int8_t *to, int8_t value, int32_t count)
 {
     int8_t *end = to + count;
