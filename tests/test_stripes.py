@@ -319,6 +319,41 @@ def test_depthwise_and_1x1_convolutions_of_one_shape_take_over_their_input(core:
     assert run_c(tmp_path, made, content, windows) == expected
 
 
+def random_network(rng: np.random.Generator) -> Graph:
+    """Convolutions, pools and sums with what came before, over an image."""
+    network = Network(int(rng.integers(8, 20)), int(rng.integers(5, 12)), int(rng.integers(1, 9)))
+    for _ in range(int(rng.integers(2, 9))):
+        kind, shape = int(rng.integers(8)), network.tensors[network.x].shape
+        alike = [node.outputs[0] for node in network.nodes[:-1] if network.tensors[node.outputs[0]].shape == shape]
+        if kind < 2 or (kind > 4 and not alike):
+            network.conv(3 - 2 * kind % 4, int(rng.integers(1, 17)) if kind < 2 else shape[3])
+        elif kind == 2:
+            network.depthwise()
+        elif kind < 5 and shape[1] > 7:
+            network.pool("MAX_POOL_2D" if kind == 3 else "AVERAGE_POOL_2D")
+        elif alike:
+            network.sum(*rng.permutation([network.x, rng.choice(alike)]).tolist())
+    return network.ended()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("core", ["portable", "cortex-m4", "cortex-m55", "xtensa-lx6"])
+def test_random_networks_give_the_same_bytes_in_less_memory(core: str, tmp_path: Path) -> None:
+    """Where a stripe, a buffer that is taken over or a fused kernel went wrong, bytes would differ."""
+    rng, striped = np.random.default_rng(3), 0
+    for number in range(16):
+        graph = random_network(rng)
+        content, target = flatbuffer.write(graph), core_of(core) if core in CORES else PORTABLE
+        whole = compile_model(content, "m", target)
+        made = compile_model(content, "m", target, most=int(0.8 * whole.layout.arena_bytes))
+        striped += "stripes" in made.note
+        windows = drawn(graph, 2)
+        expected = [answer(graph, operators(graph, "m"), w).tobytes() for w in windows]
+        (folder := tmp_path / str(number)).mkdir()
+        assert run_c(folder, made, content, windows) == expected, f"network {number}{made.note}"
+    assert striped > 2
+
+
 def striped_project(root: Path, board: str) -> Path:
     """A project whose one model, `head`, does not fit the board's arena as it is; built for the board."""
     model = root / "models" / "head"
