@@ -16,7 +16,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
 from calibrate import counted  # noqa: E402
 
-from pipeline import edges, flatbuffer  # noqa: E402
+from pipeline import costs, edges, flatbuffer  # noqa: E402
 from pipeline.board import load_board  # noqa: E402
 from pipeline.cores import core_of  # noqa: E402
 from pipeline.generate import compile_model  # noqa: E402
@@ -86,12 +86,11 @@ def plans(network: Network, core: str) -> tuple[Plan, Plan]:
     return apart, fused
 
 
-def taken(network: Network, board_name: str) -> list[tuple[float, int]]:
-    """What an inference takes, and the bytes of the arena: apart, fused."""
+def taken(network: Network, board_name: str) -> list[tuple[float, Plan]]:
+    """What an inference takes, and its plan: apart, fused."""
     board = load_board(board_name)
     window = edges.drawn(network.graph.edge("input"), np.random.default_rng(2)).tobytes()
-    return [(float(counted(board, made, window).sum()), made.layout.arena_bytes)
-            for made in plans(network, board.core)]  # fmt: skip
+    return [(float(counted(board, made, window).sum()), made) for made in plans(network, board.core)]
 
 
 def table() -> str:
@@ -99,19 +98,13 @@ def table() -> str:
     lines = [f"| {' | '.join(HEAD)} |", "|" + "---|" * len(HEAD)]
     for name, network in networks().items():
         for board in BOARDS:
-            (apart, before), (fused, arena) = taken(network, board)
-            unit = "cycles" if load_board(board).core == "avr" else "instructions"
-            cells = (
-                name,
-                board,
-                unit,
-                f"{apart:,.0f}",
-                f"{fused:,.0f}",
-                f"{fused / apart:.2f}x",
-                f"{before:,}",
-                f"{arena:,}",
+            both = taken(network, board)
+            (apart, fused), arenas = zip(
+                *((count, f"{made.layout.arena_bytes:,}") for count, made in both), strict=True
             )
-            lines.append(f"| {' | '.join(cells)} |")
+            unit = str(costs.unit(load_board(board).core))
+            figures = (f"{apart:,.0f}", f"{fused:,.0f}", f"{fused / apart:.2f}x", *arenas)
+            lines.append(f"| {' | '.join([name, board, unit, *figures])} |")
     return "\n".join([*lines, ""])
 
 

@@ -5,6 +5,7 @@
 
 #include "nn_columns.h"
 #include "nn_maxima.h"
+#include "nn_now.h"
 
 typedef struct {
     nn_window_t window;      /* its output is what is pooled */
@@ -17,34 +18,49 @@ typedef struct {
     nn_size_t pool; /* parts of the window's output */
 } nn_conv2d_pool_pairs_t;
 
-/* The window of one place as a column, of two. */
-static void nn_conv2d_pool_pairs_window(NN_ROM nn_conv2d_pool_pairs_t *p, const int8_t *input, const nn_walk_t *at,
+/* The next window as a column, of two. */
+static void nn_conv2d_pool_pairs_window(NN_ROM nn_conv2d_pool_pairs_t *p, const int8_t *input, nn_walk_t *at,
                                         int32_t *column, int8_t *bytes)
 {
     nn_column(&p->window, input, at->y * p->window.output.width + at->x, (nn_columns_t){column, bytes, 2, p->zero});
+    nn_walk_on(at, &p->window, p->pool);
 }
 
-/* Every channel of the first `count` of two windows. */
-static inline void nn_conv2d_pool_pairs_places(NN_ROM nn_conv2d_pool_pairs_t *p, const nn_maxima_t *maxima,
-                                               const int32_t *columns, int32_t count, int8_t *output)
+/* The maxima of four channels in two windows, together with what there `is` of the place that these belong to, which is
+ * brought up to date. */
+static inline void nn_conv2d_pool_pairs_most(const nn_maxima_t *maxima, const int32_t *sums, int32_t *is, int32_t *most)
 {
-    NN_ROM int32_t *weights = p->weights, *rescale = p->rescale;
-    const int32_t offset = 2 * p->output_offset + 1, channels = p->window.output.channels;
-    for (int32_t channel = 0; channel < channels; weights += NN_BLOCK * p->groups, rescale += 2 * NN_BLOCK) {
-        int32_t sums[2 * NN_BLOCK], most[NN_BLOCK], made = 0, rows = nn_min(channels - channel, NN_BLOCK);
-        nn_pairs_columns(weights, columns, p->groups, sums);
-        for (int32_t row = 0; row < rows; row++, channel++) {
-            made = nn_maxima(maxima, channel, sums + 2 * row, count);
-            most[row] = sums[2 * row];
-        }
-        if (made > 0) {
-            nn_pairs_store_row(most, rescale, offset, rows, output);
-            output += NN_BLOCK;
+    const int32_t left = maxima->left, begun = left < maxima->size;
+#pragma GCC unroll 4
+    for (int32_t i = 0; i < NN_BLOCK; i++) {
+        int32_t value = left > 1 ? nn_max(sums[2 * i], sums[2 * i + 1]) : sums[2 * i];
+        most[i] = begun ? nn_max(value, is[i]) : value;
+        if (left != 2) {
+            is[i] = left > 1 ? most[i] : sums[2 * i + 1];
         }
     }
 }
 
-/* scratch: that of nn_maxima_of(), two columns of words, then the bytes of a window */
+/* Every channel of two windows. */
+NN_APART static void nn_conv2d_pool_pairs_places(NN_ROM nn_conv2d_pool_pairs_t *p, const nn_maxima_t *maxima,
+                                                 const int32_t *columns, int8_t *output)
+{
+    NN_ROM int32_t *weights = p->weights, *rescale = p->rescale;
+    const int32_t offset = 2 * p->output_offset + 1, channels = p->window.output.channels;
+    for (int32_t channel = 0; channel < channels; channel += NN_BLOCK) {
+        int32_t sums[2 * NN_BLOCK], most[NN_BLOCK];
+        nn_pairs_columns(weights, columns, p->groups, sums);
+        nn_conv2d_pool_pairs_most(maxima, sums, maxima->most + channel, most);
+        if (maxima->left <= 2) {
+            nn_pairs_store_row(most, rescale, offset, nn_min(channels - channel, NN_BLOCK), output + channel);
+        }
+        weights += NN_BLOCK * p->groups;
+        rescale += 2 * NN_BLOCK;
+    }
+}
+
+/* scratch: that of nn_maxima_of(), two columns of words, then the bytes of a window. The last window may stand twice,
+ * the second time as the first one of a place that is never finished. */
 static void nn_conv2d_pool_pairs_s8(NN_ROM nn_conv2d_pool_pairs_t *p, const int8_t *input, int8_t *output,
                                     void *scratch)
 {
@@ -55,14 +71,11 @@ static void nn_conv2d_pool_pairs_s8(NN_ROM nn_conv2d_pool_pairs_t *p, const int8
     int8_t *bytes = (int8_t *)(columns + (int32_t)NN_BLOCK * p->groups);
     nn_walk_t at = {0, 0, 0, 0};
     for (int32_t left = (int32_t)window->output.height * window->output.width; left > 0; left -= 2) {
+        nn_walk_t same = at;
         nn_conv2d_pool_pairs_window(p, input, &at, columns, bytes);
-        if (left > 1) {
-            nn_walk_on(&at, window, p->pool);
-        }
-        nn_conv2d_pool_pairs_window(p, input, &at, columns + 1, bytes);
-        nn_walk_on(&at, window, p->pool);
-        nn_conv2d_pool_pairs_places(p, &maxima, columns, nn_min(left, 2), output + made * channels);
-        made += nn_maxima_next(&maxima, nn_min(left, 2));
+        nn_conv2d_pool_pairs_window(p, input, left > 1 ? &at : &same, columns + 1, bytes);
+        nn_conv2d_pool_pairs_places(p, &maxima, columns, output + made * channels);
+        made += nn_maxima_next(&maxima, 2);
     }
     nn_limit(output, made * channels, p->min, p->max);
 }

@@ -27,7 +27,7 @@ NN_APART static void nn_conv2d_pool_block(NN_ROM nn_conv2d_pool_t *p, const nn_c
     int32_t sums[NN_ROWS][NN_LANES];
     nn_places_sums(places, p->weights + channel * places->count, sums[0]);
     for (int32_t *row = sums[0]; channel < end; channel++, row += NN_LANES) {
-        int32_t made = nn_maxima(maxima, channel, row, places->lanes);
+        int32_t made = nn_maxima(maxima, channel, row, NN_LANES > 1 ? places->lanes : 1);
         nn_outputs(to, channel, row, made, output + channel, channels);
     }
 }

@@ -6,7 +6,7 @@
 #include "nn_window.h"
 
 typedef struct {
-    int32_t *most; /* [channels], of the place that is begun; nobody reads it where every call finishes its places */
+    int32_t *most; /* [channels, rounded up to four]: so far, of a place that is begun; none where none ever is */
     int32_t size;  /* windows of a place */
     int32_t left;  /* how many of them are to come */
 } nn_maxima_t;
@@ -15,7 +15,7 @@ typedef struct {
 static inline nn_maxima_t nn_maxima_of(nn_size_t pool, int32_t lanes, int32_t channels, void **scratch)
 {
     int32_t *most = *scratch, size = (int32_t)pool.height * pool.width;
-    *scratch = lanes % size ? most + channels : most;
+    *scratch = lanes % size ? most + ((channels + 3) & ~3) : most;
     return (nn_maxima_t){most, size, size};
 }
 
@@ -23,20 +23,29 @@ static inline nn_maxima_t nn_maxima_of(nn_size_t pool, int32_t lanes, int32_t ch
  * how many. */
 static inline int32_t nn_maxima(const nn_maxima_t *to, int32_t channel, int32_t *sums, int32_t count)
 {
-    const int32_t size = to->size;
-    int32_t made = 0, left = to->left, most = left < size ? to->most[channel] : INT32_MIN;
-    for (int32_t i = 0; i < count; i++) {
-        most = nn_max(most, sums[i]);
-        if (--left == 0) {
-            sums[made++] = most;
-            most = INT32_MIN;
-            left = size;
+    const int32_t size = to->size, *end = sums + count, *next = sums + to->left;
+    int32_t *made = sums;
+    if (size == 2 && count % 2 == 0) {
+        for (; sums != end; sums += 2) {
+            *made++ = nn_max(sums[0], sums[1]);
+        }
+        return count / 2;
+    }
+    int32_t most = to->left < size ? nn_max(*sums, to->most[channel]) : *sums;
+    for (const int32_t *x = sums + 1;; most = *x++) {
+        for (const int32_t *stop = next < end ? next : end; x != stop; x++) {
+            most = nn_max(most, *x);
+        }
+        if (x == next) {
+            *made++ = most;
+            next += size;
+        } else {
+            to->most[channel] = most;
+        }
+        if (x == end) {
+            return (int32_t)(made - sums);
         }
     }
-    if (left < size) {
-        to->most[channel] = most;
-    }
-    return made;
 }
 
 /* All channels had these windows; returns how many places they have finished. */

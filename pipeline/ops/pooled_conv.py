@@ -90,7 +90,7 @@ class PooledConv:
     def _call(self, call: Call, lanes: int) -> Call:
         """The call with a maximum; its scratch has those of unfinished places, where some are left unfinished."""
         kernel, struct = (name.replace("nn_conv2d", "nn_conv2d_pool") for name in (call.kernel, call.struct))
-        carried = 4 * len(self.conv.sums.bias) if lanes % (self.pool[0] * self.pool[1]) else 0
+        carried = 16 * -(-len(self.conv.sums.bias) // 4) if lanes % (self.pool[0] * self.pool[1]) else 0
         fields: Mapping[str, Any] = {**call.fields, "pool": self.pool}
         return replace(
             call, kernel=kernel, struct=struct, fields=fields, scratch=call.scratch + carried, in_place=(), lanes=lanes

@@ -118,6 +118,8 @@ def test_c_equals_python_oracle(op: str, board: str, tmp_path: Path, monkeypatch
     cases = cases_of(op, core=core)
     assert board not in LAYOUTS or any(step.call.plain is not None for case in cases for step in case.plan.steps)
     sparse = "_sparse_pairs_" if core.packing == "pairs" else "_sparse_"
+    pools = op == "CONV_2D" and core.packing != "tiles"
+    assert not pools or any("_pool" + sparse * core.sparse in s.call.kernel for case in cases for s in case.plan.steps)
     wanted = op in WITH_ZEROS and core.sparse
     assert not wanted or any(sparse in step.call.kernel for case in cases for step in case.plan.steps)
     host = (ROOT / "boards" / "host.toml").read_text()
