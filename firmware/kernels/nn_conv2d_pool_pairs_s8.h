@@ -26,19 +26,16 @@ static void nn_conv2d_pool_pairs_window(NN_ROM nn_conv2d_pool_pairs_t *p, const 
     nn_walk_on(at, &p->window, p->pool);
 }
 
-/* The maxima of four channels in two windows, together with what there `is` of the place that these belong to, which is
+/* The maximum of a channel in two windows, together with what there `is` of the place that these belong to, which is
  * brought up to date. */
-static inline void nn_conv2d_pool_pairs_most(const nn_maxima_t *maxima, const int32_t *sums, int32_t *is, int32_t *most)
+static inline int32_t nn_conv2d_pool_pairs_most(const nn_maxima_t *maxima, const int32_t *sums, int32_t *is)
 {
-    const int32_t left = maxima->left, begun = left < maxima->size;
-#pragma GCC unroll 4
-    for (int32_t i = 0; i < NN_BLOCK; i++) {
-        int32_t value = left > 1 ? nn_max(sums[2 * i], sums[2 * i + 1]) : sums[2 * i];
-        most[i] = begun ? nn_max(value, is[i]) : value;
-        if (left != 2) {
-            is[i] = left > 1 ? most[i] : sums[2 * i + 1];
-        }
+    int32_t most = maxima->left > 1 ? nn_max(sums[0], sums[1]) : sums[0];
+    most = maxima->left < maxima->size ? nn_max(most, *is) : most;
+    if (maxima->left != 2) {
+        *is = maxima->left > 1 ? most : sums[1];
     }
+    return most;
 }
 
 /* Every channel of two windows. */
@@ -48,9 +45,11 @@ NN_APART static void nn_conv2d_pool_pairs_places(NN_ROM nn_conv2d_pool_pairs_t *
     NN_ROM int32_t *weights = p->weights, *rescale = p->rescale;
     const int32_t offset = 2 * p->output_offset + 1, channels = p->window.output.channels;
     for (int32_t channel = 0; channel < channels; channel += NN_BLOCK) {
-        int32_t sums[2 * NN_BLOCK], most[NN_BLOCK];
+        int32_t sums[2 * NN_BLOCK], *is = maxima->most + channel;
         nn_pairs_columns(weights, columns, p->groups, sums);
-        nn_conv2d_pool_pairs_most(maxima, sums, maxima->most + channel, most);
+        const int32_t most[NN_BLOCK] = {
+            nn_conv2d_pool_pairs_most(maxima, sums, is), nn_conv2d_pool_pairs_most(maxima, sums + 2, is + 1),
+            nn_conv2d_pool_pairs_most(maxima, sums + 4, is + 2), nn_conv2d_pool_pairs_most(maxima, sums + 6, is + 3)};
         if (maxima->left <= 2) {
             nn_pairs_store_row(most, rescale, offset, nn_min(channels - channel, NN_BLOCK), output + channel);
         }
