@@ -17,12 +17,27 @@ typedef struct {
     NN_ROM int8_t *shift;       /* [outputs / 4][4], [-31, -1] */
 } nn_conv2d_tiles_t;
 
+/* The window with its upper left tap at (y, x) of the input, where all taps lie inside and side by side. */
+static inline void nn_conv2d_tiles_inside(NN_ROM nn_window_t *w, const int8_t *input, int32_t y, int32_t x, int8_t *to)
+{
+    const int32_t channels = w->input.channels, step = w->input.width * channels, values = w->kernel.width * channels;
+    const int8_t *from = input + (y * w->input.width + x) * channels;
+    for (int32_t row = w->kernel.height; row > 0; row--, from += step) {
+        to = nn_tiles_put(to, from, values);
+    }
+}
+
 /* The window with its upper left tap at (y, x) of the input. */
 static void nn_conv2d_tiles_column(NN_ROM nn_conv2d_tiles_t *p, const int8_t *input, int32_t y, int32_t x, int8_t *to)
 {
     NN_ROM nn_window_t *w = &p->window;
     const int8_t zero = (int8_t)p->zero;
     int32_t channels = w->input.channels, apart = w->dilation.width;
+    if (y >= 0 && x >= 0 && y + w->kernel.height <= w->input.height && x + w->kernel.width <= w->input.width &&
+        apart + w->dilation.height == 2) {
+        nn_conv2d_tiles_inside(w, input, y, x, to);
+        return;
+    }
     nn_taps_t taps = nn_taps_inside(x, w->input.width, w->kernel.width, apart);
     int32_t inside = nn_max(taps.last - taps.first, 0), first = inside ? taps.first : 0;
     int32_t together = apart == 1 ? inside : 1;

@@ -27,12 +27,18 @@ static inline int32x4_t nn_vector_high(int32x4_t sums, int32x4_t multiplier)
     return vaddq_s32(high, vshrq_n_s32(high, 31));
 }
 
+/* nn_requantize() of four values, its shift in two: left in [0, 30], right in [-31, 0] */
+static inline int32x4_t nn_vector_scaled(int32x4_t x, int32x4_t multiplier, int32x4_t left, int32x4_t right)
+{
+    const int32x4_t high = vqrdmulhq_s32(vshlq_s32(x, left), multiplier);
+    return vrshlq_s32(vaddq_s32(high, vshrq_n_s32(vandq_s32(high, right), 31)), right);
+}
+
 /* nn_requantize() of four values; shift: [-31, 30] */
 static inline int32x4_t nn_vector_requantize(int32x4_t x, int32x4_t multiplier, int32x4_t shift)
 {
-    const int32x4_t zero = vdupq_n_s32(0), right = vminq_s32(shift, zero);
-    const int32x4_t high = vqrdmulhq_s32(vshlq_s32(x, vmaxq_s32(shift, zero)), multiplier);
-    return vrshlq_s32(vaddq_s32(high, vshrq_n_s32(vandq_s32(high, right), 31)), right);
+    const int32x4_t zero = vdupq_n_s32(0);
+    return nn_vector_scaled(x, multiplier, vmaxq_s32(shift, zero), vminq_s32(shift, zero));
 }
 
 #endif
