@@ -41,17 +41,17 @@ class Network:
         self.rng = np.random.default_rng(1)
         self.graph = Graph((cases.activation(self.rng, self.shape, "input", 0.05, 0),), (), (0,), (0,))
 
-    def conv(self, filters: int, *kernel: int, padding: int = 0, stride: int = 1) -> Network:
+    def conv(self, filters: int, *kernel: int, padding: int = 0, stride: int = 1, dilation: int = 1) -> Network:
         """With a ReLU; of one dimension where the kernel is."""
         x = self.graph.edge("output")[0]
         if len(kernel) == 1:
             self.graph = cases.reshaped(self.graph, (1, 1, *x.shape[1:]))
             x, kernel = self.graph.edge("output")[0], (1, *kernel)
         w = cases.weights(self.rng, (filters, *kernel, x.shape[3]), 0, self.zeros)
-        size = [output_size(padding, x.shape[1 + i], kernel[i], stride) for i in (0, 1)]
+        size = [output_size(padding, x.shape[1 + i], kernel[i], stride, dilation) for i in (0, 1)]
         y = cases.output_for(self.rng, x, w, (1, *size, filters), w.count // filters)
-        options = {"table": "Conv2DOptions", "padding": padding, "stride_h": stride, "stride_w": stride,
-                   "dilation_h_factor": 1, "dilation_w_factor": 1, "fused_activation_function": 1}  # fmt: skip
+        options = {"table": "Conv2DOptions", "padding": padding, "fused_activation_function": 1, "stride_h": stride,
+                   "stride_w": stride, "dilation_h_factor": dilation, "dilation_w_factor": dilation}  # fmt: skip
         y = replace(y, quant=Quant((y.scale,), (-128,)))
         self.graph = cases.behind(self.graph, "CONV_2D", [w, cases.bias(self.rng, x, w, filters)], y, options)
         return self

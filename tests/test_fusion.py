@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,10 +14,11 @@ import pytest
 from conftest import ROOT
 from test_stripes import drawn, run_c
 
-from pipeline import flatbuffer
+from pipeline import flatbuffer, stripes
 from pipeline.cores import PORTABLE, core_of
-from pipeline.evaluate import answer
+from pipeline.evaluate import answer, evaluate
 from pipeline.fixedpoint import requantize
+from pipeline.fusion import fused
 from pipeline.generate import compile_model
 from pipeline.graph import Graph
 from pipeline.importer import operators
@@ -24,6 +26,8 @@ from pipeline.ops import cases
 from pipeline.ops.conv_2d import Conv2D
 from pipeline.ops.pooled_conv import PooledConv, grows, pooled
 from pipeline.ops.weighted import Weighted
+from pipeline.repro import write_folder
+from pipeline.tensors import tensors
 
 sys.path.insert(0, str(ROOT / "benchmarks"))
 import fusion as benchmark
@@ -171,6 +175,49 @@ def test_stripes_cut_what_is_fused(tmp_path: Path) -> None:
     windows = drawn(whole.graph, 4)
     expected = [answer(network.graph, operators(network.graph, "m"), w).tobytes() for w in windows]
     assert run_c(tmp_path, fitting, content, windows) == expected
+
+
+@pytest.mark.parametrize("core", ["rv32imc", "cortex-m4", "avr"])
+def test_steps_are_compared_with_the_tensors_of_the_file(core: str) -> None:
+    for network in benchmark.networks().values():
+        content, (window,) = flatbuffer.write(network.graph), drawn(network.graph, 1)
+        plan = compile_model(content, "m", core_of(core))
+        known = tensors(content, window, "m", core)
+        made = evaluate(plan.graph, operators(plan.graph, "m"), window)
+        for step in plan.steps:
+            assert step.output < len(network.graph.tensors)  # no tensor but the pool's own
+            assert known[step.output].tobytes() == made[step.output].tobytes()
+
+
+def test_a_step_alone_is_both_operators(tmp_path: Path) -> None:
+    graph = Network((1, 30, 4)).conv(6, 5).pool(2).graph
+    content, (window,) = flatbuffer.write(graph), drawn(graph, 1)
+    (step,) = compile_model(content, "m").steps
+    expected = tensors(content, window, "m")[step.output].tobytes()
+    for name, values in (("input0", window.tobytes()), ("expected", expected), ("got", expected)):
+        (tmp_path / f"{name}.bin").write_bytes(values)
+    write_folder(tmp_path, content, step.output, list(graph.inputs), "")
+    alone = flatbuffer.read((tmp_path / "model.tflite").read_bytes(), "step")
+    assert [node.op for node in alone.nodes if node.op != "RESHAPE"] == ["CONV_2D", "MAX_POOL_2D"]
+    done = subprocess.run(["make", "-C", str(tmp_path)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_stripes_of_what_is_fused_change_no_byte(seed: int) -> None:
+    rng, network = np.random.default_rng(seed), Network((1, 40, 11, 2))
+    for pool in ((2, 2), (3, 1)):
+        stride, dilation = [(1, 1), (1, 2), (2, 1)][rng.integers(3)]
+        kernel, padding = rng.integers(1, 4, 2).tolist(), int(rng.integers(2))
+        network.conv(3, *kernel, padding=padding, stride=stride, dilation=dilation).pool(*pool)
+    made, ops = fused(network.graph, operators(network.graph, "m"), PORTABLE)
+    assert [type(op) for op in ops] == [PooledConv, PooledConv]
+    chain = stripes.Chain(0, 1, 2 if made.edge("output")[0].shape[1] > 1 else 1, 0)
+    other, theirs = stripes.cut(made, ops, chain)
+    for window in drawn(made, 3):
+        expected = answer(network.graph, operators(network.graph, "m"), window)
+        assert np.array_equal(answer(made, ops, window), expected)
+        assert np.array_equal(answer(other, theirs, window), expected)
 
 
 BARS = {"cortex-m4": (0.78, 0.88), "pico": (0.87, 0.88), "rv32": (0.91, 0.93), "esp32": (0.91, 0.94),

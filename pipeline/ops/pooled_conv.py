@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pipeline.cores import PORTABLE, Core
+from pipeline.cores import PORTABLE, Core, core_of
 from pipeline.costs import LANES
 from pipeline.graph import Graph
 from pipeline.ops import cases
@@ -83,23 +83,27 @@ class PooledConv:
 
     def ways(self, core: Core) -> tuple[Call, ...]:
         """Those of the convolution that have a kernel with a maximum."""
-        lanes = {**LANES, "nn_conv2d_s8": 1 if core.one_lane else LANES["nn_conv2d_s8"],
-                 "nn_conv2d_sparse_s8": core.sparse_lanes}  # fmt: skip
-        return tuple(self._call(call, lanes[call.kernel]) for call in self.conv.ways(core) if call.kernel in lanes)
+        return tuple(self._call(call, core) for call in self.conv.ways(core) if call.kernel in LANES)
 
-    def _call(self, call: Call, lanes: int) -> Call:
+    def _call(self, call: Call, core: Core) -> Call:
         """The call with a maximum; its scratch has those of unfinished places, where some are left unfinished."""
         kernel, struct = (name.replace("nn_conv2d", "nn_conv2d_pool") for name in (call.kernel, call.struct))
-        carried = 16 * -(-len(self.conv.sums.bias) // 4) if lanes % (self.pool[0] * self.pool[1]) else 0
+        lanes = [_lanes(call.kernel, each) for each in (core, core_of(core.name))]  # of which repro.py changes one
+        unfinished = any(each % (self.pool[0] * self.pool[1]) for each in lanes)
+        scratch = call.scratch + unfinished * 16 * -(-len(self.conv.sums.bias) // 4)
         fields: Mapping[str, Any] = {**call.fields, "pool": self.pool}
-        return replace(
-            call, kernel=kernel, struct=struct, fields=fields, scratch=call.scratch + carried, in_place=(), lanes=lanes
-        )
+        return replace(call, kernel=kernel, struct=struct, fields=fields, scratch=scratch, in_place=(), lanes=lanes[0])
 
     @property
     def macs(self) -> int:
         """Of the places that are pooled."""
         return self.conv.macs
+
+
+def _lanes(kernel: str, core: Core) -> int:
+    """Windows that a core's kernel takes together."""
+    own = {"nn_conv2d_s8": 1} if core.one_lane else {}
+    return {**LANES, "nn_conv2d_sparse_s8": core.sparse_lanes, **own}[kernel]
 
 
 POOLED = (  # input, kernel, stride and dilation of the convolution; its padding and activation; the pool and its; zeros
