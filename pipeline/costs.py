@@ -103,7 +103,7 @@ def features(call: Called, around: Around) -> tuple[str, Features]:
     if "weights" in fields and "kernel" in fields and "output" in fields:
         if "multiples" in fields:
             return "depthwise", _depthwise(call, fields)
-        return "pooled" if "pool" in fields else "conv", _conv(call, fields)
+        return "pooled" if "pool" in fields else "conv", _conv(call, fields, around.alive)
     if "weights" in fields and "outputs" in fields:
         return "dense", _dense(call, fields, around.alive)
     if "kernel" in fields and "output" in fields:
@@ -132,7 +132,7 @@ def _size(call: Called) -> int:
     return int((call.fields["weights"] if call.plain is None else call.plain).size)
 
 
-def _conv(call: Called, fields: Mapping[str, Any]) -> Features:
+def _conv(call: Called, fields: Mapping[str, Any], alive: float) -> Features:
     """`lanes` windows at a time are brought together, and meet the weights of some rows at a time. Where their maxima
     are wanted, they are those of `size` windows, and of unfinished ones `carried` on."""
     places, channels, size = _product(fields["output"][:2]), fields["output"][2], _product(fields.get("pool", ()))
@@ -140,6 +140,7 @@ def _conv(call: Called, fields: Mapping[str, Any]) -> Features:
     lanes = call.lanes or min(LANES.get(call.kernel, 1), max(1, call.scratch // count))
     turns, rest, rows = places // lanes, places % lanes, _padded(channels, ROWS)
     is_point = _product(fields["kernel"]) == 1 and places == _product(fields["input"][:2])
+    work = turns * lanes * rows * _padded(count, _depth(fields))
     kind = "point" if is_point and count % _depth(fields) == 0 else "window"  # which some kernels need not gather
     return {
         "calls": 1,
@@ -149,11 +150,11 @@ def _conv(call: Called, fields: Mapping[str, Any]) -> Features:
         "outputs": places * channels / size,
         "limited": places * channels / size * _limits(fields),
         "blocks": turns * rows / ROWS,
-        "work": turns * lanes * rows * _padded(count, _depth(fields)),
+        "work": work,
         "single": rest * rows * count,
         **_stored(call, turns + (rest > 0)),
-        **({"sums": places * channels, "carried": (turns + (rest > 0)) * channels * (lanes % size > 0)}
-           if size > 1 else {}),
+        **({"sums": places * channels, "carried": (turns + (rest > 0)) * channels * (lanes % size > 0),
+            "alive": alive * work} if size > 1 else {}),
     }  # fmt: skip
 
 
