@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 ALIGNMENT = 4  # of every buffer: what 32-bit loads in kernels need
-TRIES = 100  # orders of packing
+TRIES = 100  # orders of packing, from each beginning
 
 
 @dataclass(frozen=True)
@@ -25,17 +25,20 @@ class Buffer:
 def pack(buffers: Sequence[Buffer]) -> list[int]:
     """Offsets of the buffers, each at the lowest place that no buffer of its time takes, in the best order found.
 
-    The order starts with the largest first; then, again and again, the buffer that ends at the top goes first instead.
+    An order starts with the largest first, another with those that live longest; then, again and again, the buffer
+    that ends at the top goes first instead.
     """
-    order = sorted(range(len(buffers)), key=lambda i: (-buffers[i].size, buffers[i].first))
-    best, bound = _place(buffers, order), lower_bound(buffers)
-    for _ in range(TRIES):
-        if arena_size(buffers, best) <= bound:
-            break
-        offsets = _place(buffers, order)
-        top = max(order, key=lambda i: offsets[i] + buffers[i].size)
-        order = [top, *(i for i in order if i != top)]
-        best = min(best, _place(buffers, order), key=lambda made: arena_size(buffers, made))
+    largest = sorted(range(len(buffers)), key=lambda i: (-buffers[i].size, buffers[i].first))
+    longest = sorted(largest, key=lambda i: buffers[i].first - buffers[i].last)
+    best, bound = _place(buffers, largest), lower_bound(buffers)
+    for order in (largest, longest):
+        for _ in range(TRIES):
+            if arena_size(buffers, best) <= bound:
+                return best
+            offsets = _place(buffers, order)
+            best = min(best, offsets, key=lambda made: arena_size(buffers, made))
+            top = max(order, key=lambda i: offsets[i] + buffers[i].size)
+            order = [top, *(i for i in order if i != top)]
     return best
 
 

@@ -36,7 +36,12 @@ def compile_model(content: bytes, where: Path | str, core: Core = PORTABLE, hop:
     graph = import_model(content, where)
     operators(graph, where)  # what is wrong is told of the file's own operators
     graph = simplified(graph if hop is None else streamed(graph, hop, where))
-    return fitted(*ordered(*fused(graph, operators(graph, where), core), core), core, most)
+    ops = operators(graph, where)
+    made = fitted(*ordered(*fused(graph, ops, core), core), core, most)
+    if most is None or made.layout.arena_bytes <= most:
+        return made
+    apart = fitted(*ordered(graph, ops, core), core, most)  # shorter steps may fit in stripes where longer ones do not
+    return min(made, apart, key=lambda each: each.layout.arena_bytes)
 
 
 def sources(plan: Plan, content: bytes, model: str) -> dict[str, str]:

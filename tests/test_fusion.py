@@ -165,6 +165,14 @@ def test_the_arena_has_no_room_for_what_is_never_made() -> None:
             assert fused.predicted and apart.predicted and fused.predicted < apart.predicted
 
 
+def test_stays_apart_where_only_so_the_arena_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = flatbuffer.write(layer((1, 16, 16, 3)))
+    made = PooledConv.ways
+    monkeypatch.setattr(PooledConv, "ways", lambda *of: tuple(replace(call, scratch=9000) for call in made(*of)))
+    for most, kernel in ((None, "nn_conv2d_pool_s8"), (8000, "nn_conv2d_s8"), (10, "nn_conv2d_s8")):
+        assert compile_model(content, "m", most=most).steps[0].call.kernel == kernel
+
+
 def test_stripes_cut_what_is_fused(tmp_path: Path) -> None:
     network = Network((1, 32, 32, 2)).conv(8, 3, 3).pool(2, 2).conv(8, 3, 3).pool(2, 2).dense(4)
     content = flatbuffer.write(network.graph)
