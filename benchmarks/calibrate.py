@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
-from small_layers import BEHIND_RELU, KINDS, Kinds, Room, drawn, pooled, room_of  # noqa: E402
+from small_layers import BEHIND_RELU, KINDS, Kinds, Room, drawn, pooled, room_of, separables  # noqa: E402
 
 from pipeline import costs, files, flatbuffer, layers, transport  # noqa: E402
 from pipeline.board import Board, load_board  # noqa: E402
@@ -41,8 +41,9 @@ from pipeline.ops.choice import around  # noqa: E402
 from pipeline.plan import Plan, Step, plan  # noqa: E402
 
 NAME = "calibration"
-OURS = ("pads", "pool", "pool_activation")  # options that no .tflite has
+OURS = ("pads", "pool", "pool_activation", "between", "point")  # options that no .tflite has
 MODELS: tuple[Kinds, ...] = (KINDS, (pooled,))  # each has a firmware of its own, for there is not room for all
+BY_LINES: Kinds = (separables,)  # of cores that have them
 
 
 @dataclass(frozen=True)
@@ -242,7 +243,7 @@ def calibrate(name: str, show: bool) -> str:
     board = load_board(name)
     assert board.emulator, f"{name} has no emulator"
     core, room = core_of(board.core), room_of(board)
-    plans = [model(core, room, kinds) for kinds in MODELS]
+    plans = [model(core, room, kinds) for kinds in (*MODELS, *([BY_LINES] if core.by_lines else []))]
     each_seen = [
         [Seen(step, around(made.graph, step.inputs, step.output), value)
          for step, value in zip(made.steps, counted(board, made, window_bytes(room)).tolist(), strict=True)]

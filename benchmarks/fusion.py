@@ -56,6 +56,20 @@ class Network:
         self.graph = cases.behind(self.graph, "CONV_2D", [w, cases.bias(self.rng, x, w, filters)], y, options)
         return self
 
+    def depthwise(self, *kernel: int, stride: int = 1) -> Network:
+        """With a filter for each channel, padding and a ReLU."""
+        x = self.graph.edge("output")[0]
+        w = cases.weights(self.rng, (1, *kernel, x.shape[3]), 3)
+        size = [output_size(0, x.shape[1 + i], kernel[i], stride) for i in (0, 1)]
+        y = cases.output_for(self.rng, x, w, (1, *size, x.shape[3]), kernel[0] * kernel[1])
+        options = {"table": "DepthwiseConv2DOptions", "padding": 0, "stride_h": stride, "stride_w": stride,
+                   "depth_multiplier": 1, "dilation_h_factor": 1, "dilation_w_factor": 1,
+                   "fused_activation_function": 1}  # fmt: skip
+        y = replace(y, quant=Quant((y.scale,), (-128,)))
+        bias = cases.bias(self.rng, x, w, x.shape[3])
+        self.graph = cases.behind(self.graph, "DEPTHWISE_CONV_2D", [w, bias], y, options)
+        return self
+
     def pool(self, *size: int) -> Network:
         """The maximum; of one dimension where the size is."""
         self.graph = pooled(self.graph, size if len(size) == 2 else (1, size[0]), column=len(size) == 1)
@@ -77,6 +91,13 @@ def networks() -> dict[str, Network]:
     row = Network((1, 128, 6)).conv(16, 5).pool(2).conv(32, 5).pool(2).dense(6)
     image = Network((1, 16, 16, 3)).conv(8, 3, 3).pool(2, 2).conv(16, 3, 3).pool(2, 2).dense(6)
     return {"Conv1D 16 x 5, 32 x 5": row, "Conv2D 8, 16 of 3 x 3": image}
+
+
+def separable() -> dict[str, Network]:
+    """Depthwise convolutions, each with one of 1 x 1 behind it, as for spectrograms and for small images."""
+    sound = Network((1, 25, 5, 32)).depthwise(3, 3).conv(32, 1, 1).depthwise(3, 3).conv(32, 1, 1).dense(6)
+    image = Network((1, 24, 24, 8)).depthwise(3, 3).conv(16, 1, 1).depthwise(3, 3, stride=2).conv(32, 1, 1).dense(2)
+    return {"separable, 32 of 25 x 5": sound, "separable, 16, 32 of 24 x 24": image}
 
 
 def plans(network: Network, core: str) -> tuple[Plan, Plan]:

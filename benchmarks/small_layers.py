@@ -11,10 +11,10 @@ import numpy as np
 
 from pipeline.board import Board
 from pipeline.cores import PORTABLE
-from pipeline.fusion import fused
+from pipeline.fusion import fused, pointed
 from pipeline.graph import Graph, Tensor
 from pipeline.importer import operators
-from pipeline.ops import cases, pooled_conv
+from pipeline.ops import cases, pooled_conv, separable
 from pipeline.ops.base import known_ops
 from pipeline.ops.window import output_size
 
@@ -61,8 +61,12 @@ def pooled(rng: Rng, room: Room) -> Iterator[Graph]:
             ((2, 2), (2, 2), (3, 3), (1, 2))[int(rng.integers(4))] if height > 1 else (1, int(rng.choice([2, 2, 3, 4])))
         )
         if height >= pool[0] and width >= pool[1]:
-            apart = pooled_conv.pooled(graph, pool)
-            yield fused(apart, operators(apart, "layer"), PORTABLE)[0]
+            yield as_one(pooled_conv.pooled(graph, pool))
+
+
+def as_one(apart: Graph) -> Graph:
+    """Two operators."""
+    return pointed(*fused(apart, operators(apart, "layer"), PORTABLE), PORTABLE)[0]
 
 
 def depthwise(rng: Rng, room: Room) -> Iterator[Graph]:
@@ -73,6 +77,13 @@ def depthwise(rng: Rng, room: Room) -> Iterator[Graph]:
         x = activation(rng, (1, height, width, int(rng.choice([1, 4, 8, 16, 32, 64]))))
         w = cases.weights(rng, (1, *kernel, x.shape[3] * (2 if i % 9 == 8 else 1)), 3)
         yield window("DEPTHWISE_CONV_2D", rng, x, w, 1 + i // 4 % 2, depth_multiplier=w.shape[3] // x.shape[3])
+
+
+def separables(rng: Rng, room: Room) -> Iterator[Graph]:
+    """The same with a convolution of 1 x 1 behind them, as one operator."""
+    for i, graph in enumerate(depthwise(rng, room)):
+        channels = int(rng.choice([4, 7, 8, 16, 32, 64, 128]))
+        yield as_one(separable.pointed(rng, graph, channels, ZEROS[i % len(ZEROS)]))
 
 
 def window(op: str, rng: Rng, x: Tensor, w: Tensor, stride: int, **options: Any) -> Graph:
@@ -137,7 +148,7 @@ def activation(rng: Rng, shape: tuple[int, ...]) -> Tensor:
 
 Kinds = Sequence[Callable[[Rng, Room], Iterator[Graph]]]
 KINDS: Kinds = (convolutions, depthwise, dense, pools, elementwise, others)
-ENDLESS: Kinds = (convolutions, depthwise, dense, pooled)
+ENDLESS: Kinds = (convolutions, depthwise, dense, pooled, separables)
 
 
 def drawn(room: Room, kinds: Kinds = KINDS) -> Iterator[Graph]:

@@ -20,8 +20,13 @@ class Core:
     planes: bool = False  # its depthwise convolutions may take one channel at a time
     scaler_bytes: int = 0  # of scratch that its nn_output.h prepares for each channel of a convolution
     sparse_lanes: int = 8  # NN_WIDE: windows that one weight of its sparse ones serves
-    fuses: bool = True  # convolutions with the pool behind them, where that takes less: pipeline/fusion.py
+    fuses: bool = True  # two operators in one kernel, where that takes less: pipeline/fusion.py
     only_small: bool = False  # its sparse kernels have sums of 24 bits: small() of pipeline/ops/sparse.py
+
+    @property
+    def by_lines(self) -> bool:
+        """Whether its depthwise convolutions make all channels of a place before they go on to the next."""
+        return not self.planes and self.packing != "tiles"
 
 
 PORTABLE = Core("portable")

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from pipeline.cores import kernels_of
+from pipeline.cores import Core, kernels_of
 
 TABLE = Path(__file__).with_name("costs.json")  # by core: what is counted, and by kernel or family a number by feature
 ROWS, MANY_ROWS = 4, 16  # of weights that kernels take together
@@ -48,6 +48,12 @@ class Called(Protocol):
 
 
 SomeCall = TypeVar("SomeCall", bound=Called)
+
+
+def lanes_on(core: Core) -> dict[str, int]:
+    """LANES on a core."""
+    own = {"nn_conv2d_s8": 1} if core.one_lane else {}
+    return {**LANES, "nn_conv2d_sparse_s8": core.sparse_lanes, **own}
 
 
 @dataclass(frozen=True)
@@ -99,7 +105,9 @@ def cheapest(core: str, calls: Iterable[SomeCall], around: Around = NOTHING) -> 
 
 def features(call: Called, around: Around) -> tuple[str, Features]:
     """The kernel's family, and what its time depends on."""
-    fields = {**call.fields, **call.fields.get("window", {})}
+    fields = _spread(call.fields)
+    if "point" in fields:
+        return "separable", _separable(call)
     if "weights" in fields and "kernel" in fields and "output" in fields:
         if "multiples" in fields:
             return "depthwise", _depthwise(call, fields)
@@ -112,6 +120,11 @@ def features(call: Called, around: Around) -> tuple[str, Features]:
         return "pool", {"calls": 1, "places": places, "outputs": outputs, "taps": outputs * taps}
     limited = around.written * ("min" in fields and _limits(fields))
     return "other", {"calls": 1, "read": around.read, "written": around.written, "limited": limited}
+
+
+def _spread(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """With those of its window."""
+    return {**fields, **fields.get("window", {})}
 
 
 def _product(sizes: Iterable[int]) -> int:
@@ -222,3 +235,44 @@ def _depthwise(call: Called, fields: Mapping[str, Any]) -> Features:
     if fours < channels:
         found |= {"work apart": places * (channels - fours) * height * width}
     return found
+
+
+@dataclass(frozen=True)
+class _Half:
+    """Called, one of the two convolutions of a call."""
+
+    kernel: str
+    fields: Mapping[str, Any]
+    lanes: int
+    scratch: int = 0
+    plain: Any = None
+
+
+def _separable(call: Called) -> Features:
+    """What both take, but for what lies between them: outputs of the first one are windows of the second."""
+    first, second = (_Half(call.kernel, call.fields[name], call.lanes) for name in ("depthwise", "point"))
+    fields, point = _spread(first.fields), replace(second, plain=call.plain)
+    (height, width, channels), (rows, columns) = fields["output"], fields["kernel"]
+    made, alone = height * width * channels, _alone(height, width, call.lanes) * channels
+    known = _depthwise(first, fields)
+    return {
+        **{name: value for name, value in _conv(point, _spread(point.fields), 1.0).items()
+           if not name.startswith(("places", "copied"))},
+        **{f"first {name}": known.get(name, 0.0) for name in ("lines", "copied", "outputs", "limited", "work apart")},
+        "first work": made * rows * columns,
+        "first runs": made * rows,
+        "alone": alone,
+        "alone work": alone * rows * columns,
+    }  # fmt: skip
+
+
+def _alone(height: int, width: int, lanes: int) -> int:
+    """Places that have none of their row beside them in one turn of so many lanes: the others are made by twos."""
+    alone, free = 0, lanes
+    for _ in range(height):
+        left = width
+        while left > 0:
+            done = min(left, free, 2)
+            alone += done == 1
+            left, free = left - done, free - done or lanes
+    return alone

@@ -1,11 +1,13 @@
-"""CONV_2D and the MAX_POOL_2D behind it as one operator: each pooled output is made once, of its largest sum.
+"""Two operators as one: CONV_2D and the MAX_POOL_2D behind it, DEPTHWISE_CONV_2D and the CONV_2D of 1 x 1 behind it.
 
-What the pool would have read is never made: the arena is smaller, and fewer sums are rescaled.
+What the second one would have read is never made: the arena is smaller. Of a pool each output is made once, of its
+largest sum, and fewer sums are rescaled; a depthwise output becomes at once what the 1 x 1 convolution multiplies.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from pipeline.cores import Core
@@ -14,26 +16,60 @@ from pipeline.graph import Graph, Node
 from pipeline.ops.base import Op, activations, known_ops
 from pipeline.ops.choice import around, parts
 from pipeline.ops.conv_2d import Conv2D
+from pipeline.ops.depthwise_conv_2d import DepthwiseConv2D
 from pipeline.ops.max_pool_2d import MaxPool2D
 from pipeline.ops.pooled_conv import grows
+from pipeline.ops.separable import joined
+from pipeline.ops.weighted import Weighted16
 from pipeline.ops.window import Pair, Window
 from pipeline.passes import RESHAPES, makers, readers
+from pipeline.plan import Plan, plan
+
+MORE = 1.1  # times what both take, where the same kernel for all is less flash
+ROOM = 1.05  # times the arena
+Ops = dict[tuple[int, ...], Op]  # by what the node makes: stripes of an operator share its index
+_Made = tuple[Graph, Node, tuple[Node, Node]]  # another graph, the node that is new in it, and what it stands for
 
 
 def fused(graph: Graph, ops: Sequence[Op], core: Core) -> tuple[Graph, tuple[Op, ...]]:
-    """The graph with those pairs as one CONV_2D that take no more on the core so; and its operators."""
-    known = {node.index: op for node, op in zip(graph.nodes, ops, strict=True)}
-    for pool in [node for node in graph.nodes if node.op == "MAX_POOL_2D" and core.fuses]:
-        made = _fused(graph, pool, known)
+    """The graph with those convolutions and pools as one operator that take no more so on the core; its operators."""
+    return _fused(graph, ops, core, _pooled, 1.0)
+
+
+def pointed(graph: Graph, ops: Sequence[Op], core: Core, room: float = math.inf) -> tuple[Graph, tuple[Op, ...]]:
+    """The same with depthwise convolutions and those of 1 x 1, where one such step needs no more of the arena."""
+    return _fused(graph, ops, core, _separable, MORE, room) if core.by_lines else (graph, tuple(ops))
+
+
+def closer(made: Plan, most: int | None) -> Plan:
+    """The plan of the pointed() graph, where its arena is hardly larger, or `most` bytes at most: nothing lies in
+    between, but both kernels need their scratch at once. Only now, for stripes may go through between the two."""
+    graph, core = made.graph, made.core
+    ops = [known_ops()[node.op].from_node(node, graph) for node in graph.nodes]
+    room = min(ROOM * made.layout.arena_bytes, math.inf if most is None else most)
+    other, theirs = pointed(graph, ops, core, room)
+    if len(other.nodes) == len(graph.nodes):
+        return made
+    less = plan(other, theirs, core)
+    return replace(less, note=made.note) if less.layout.arena_bytes <= room else made
+
+
+def _fused(graph: Graph, ops: Sequence[Op], core: Core, pair: Callable[[Graph, Node, Ops], _Made | None],
+           most: float, room: float = math.inf) -> tuple[Graph, tuple[Op, ...]]:  # fmt: skip
+    """The graph with those of the pairs as one operator that take at most so many times as much, and its operators."""
+    known = {node.outputs: op for node, op in zip(graph.nodes, ops, strict=True)}
+    for last in graph.nodes if core.fuses else ():
+        made = pair(graph, last, known)
         if made is None:
             continue
-        other, conv, gone = made
-        one = known_ops()["CONV_2D"].from_node(conv, other)
-        apart = [_price(graph, node, known[node.index], core) for node in gone]
-        whole = _price(other, conv, one, core)
-        if whole is None or whole <= sum(each or 0.0 for each in apart):
-            graph, known = other, {**known, conv.index: one}
-    return graph, tuple(known[node.index] for node in graph.nodes)
+        other, node, gone = made
+        one = known_ops()[node.op].from_node(node, other)
+        apart = [_price(graph, each, known[each.outputs], core) for each in gone]
+        whole = _price(other, node, one, core)
+        cheap = whole is None or whole <= most * sum(each or 0.0 for each in apart)
+        if cheap and _needs(other, node, one, core) <= room:
+            graph, known = other, {**known, node.outputs: one}
+    return graph, tuple(known[node.outputs] for node in graph.nodes)
 
 
 def _price(graph: Graph, node: Node, op: Op, core: Core) -> float | None:
@@ -43,10 +79,17 @@ def _price(graph: Graph, node: Node, op: Op, core: Core) -> float | None:
     return None if None in prices else sum(each or 0.0 for each in prices)
 
 
-def _fused(graph: Graph, pool: Node, ops: dict[int, Op]) -> tuple[Graph, Node, tuple[Node, Node]] | None:
-    """The graph with a pool in the convolution before it, that node, and what it stands for; None where it cannot."""
-    before, between = _before(graph, pool)
-    conv, op = (None if before is None else ops[before.index]), ops[pool.index]
+def _needs(graph: Graph, node: Node, op: Op, core: Core) -> int:
+    """Bytes of the arena while it runs, at least."""
+    call, moved = parts(node, graph, op, core)[0].call, (node.outputs[0], *activations(node, graph))
+    own = [graph.tensors[i].bytes for i in moved if i not in (*graph.inputs, *graph.outputs)]
+    return call.scratch + sum(own[:1] if call.in_place else own)
+
+
+def _pooled(graph: Graph, pool: Node, ops: Ops) -> _Made | None:
+    """With a pool in the convolution before it; None where it cannot."""
+    before, between = _before(graph, pool, "CONV_2D")
+    conv, op = (None if before is None else ops[before.outputs]), ops[pool.outputs]
     if before is None or not isinstance(conv, Conv2D) or not isinstance(op, MaxPool2D) or not grows(conv):
         return None
     size = _side_by_side(op.window)
@@ -66,20 +109,40 @@ def _fused(graph: Graph, pool: Node, ops: dict[int, Op]) -> tuple[Graph, Node, t
     node = replace(before, outputs=pool.outputs, options=options)
     tensors = list(graph.tensors)
     tensors[pool.outputs[0]] = replace(graph.output(pool), shape=shape)
-    gone = {before.index, *(each.index for each in between)}
-    nodes = [node if each is pool else each for each in graph.nodes if each.index not in gone]
-    return replace(graph, tensors=tuple(tensors), nodes=tuple(nodes)), node, (before, pool)
+    return _with(replace(graph, tensors=tuple(tensors)), node, (before, pool), between)
 
 
-def _before(graph: Graph, pool: Node) -> tuple[Node | None, list[Node]]:
-    """The CONV_2D that a pool reads, which nobody else does, and the reshapes in between; None where there is none."""
-    made_by, read_by, between, tensor = makers(graph), readers(graph), list[Node](), pool.inputs[0]
+def _separable(graph: Graph, point: Node, ops: Ops) -> _Made | None:
+    """With a convolution of 1 x 1 behind the depthwise one that it reads; None where it cannot."""
+    before, between = _before(graph, point, "DEPTHWISE_CONV_2D")
+    first, second = (None if before is None else ops[before.outputs]), ops[point.outputs]
+    if before is None or not isinstance(first, DepthwiseConv2D) or not isinstance(second, Conv2D):
+        return None
+    window = second.window
+    alone = window.kernel == window.stride == (1, 1) and window.pad == (0, 0) and second.groups == 1
+    places = window.input == first.window.output and window.input[:2] == window.output[:2]
+    if not alone or not places or isinstance(second.sums, Weighted16):
+        return None
+    return _with(graph, joined(before, point, first.window.pad), (before, point), between)
+
+
+def _with(graph: Graph, node: Node, pair: tuple[Node, Node], between: Sequence[Node]) -> _Made:
+    """With the node in place of a pair and of the reshapes in between."""
+    gone = {each.outputs for each in (pair[0], *between)}
+    nodes = [node if each is pair[1] else each for each in graph.nodes if each.outputs not in gone]
+    return replace(graph, nodes=tuple(nodes)), node, pair
+
+
+def _before(graph: Graph, node: Node, op: str) -> tuple[Node | None, list[Node]]:
+    """The node of that kind that another one reads, which nobody else does, and the reshapes in between; None where
+    there is none."""
+    made_by, read_by, between, tensor = makers(graph), readers(graph), list[Node](), node.inputs[0]
     while len(read_by[tensor]) == 1 and tensor not in graph.outputs and tensor in made_by:
-        node = made_by[tensor]
-        if node.op not in RESHAPES:
-            return (node if node.op == "CONV_2D" else None), between
-        between.append(node)
-        tensor = node.inputs[0]
+        maker = made_by[tensor]
+        if maker.op not in RESHAPES:
+            return (maker if maker.op == op else None), between
+        between.append(maker)
+        tensor = maker.inputs[0]
     return None, []
 
 

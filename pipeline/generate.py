@@ -14,7 +14,7 @@ from pipeline.cores import PORTABLE, Core, core_of
 from pipeline.costs import unit
 from pipeline.ctext import c_prefix, edge, flatbuffer_array, origin, render, rows, write_changed
 from pipeline.flatbuffer import read
-from pipeline.fusion import fused
+from pipeline.fusion import closer, fused
 from pipeline.importer import import_model, operators
 from pipeline.order import ordered
 from pipeline.passes import simplified
@@ -38,10 +38,10 @@ def compile_model(content: bytes, where: Path | str, core: Core = PORTABLE, hop:
     graph = simplified(graph if hop is None else streamed(graph, hop, where))
     ops = operators(graph, where)
     made = fitted(*ordered(*fused(graph, ops, core), core), core, most)
-    if most is None or made.layout.arena_bytes <= most:
-        return made
-    apart = fitted(*ordered(graph, ops, core), core, most)  # shorter steps may fit in stripes where longer ones do not
-    return min(made, apart, key=lambda each: each.layout.arena_bytes)
+    if most is not None and made.layout.arena_bytes > most:  # shorter steps may fit in stripes where longer ones do not
+        apart = fitted(*ordered(graph, ops, core), core, most)
+        made = min(made, apart, key=lambda each: each.layout.arena_bytes)
+    return closer(made, most)
 
 
 def sources(plan: Plan, content: bytes, model: str) -> dict[str, str]:

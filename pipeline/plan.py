@@ -41,7 +41,7 @@ class Step:
     def arrays(self) -> list[NDArray[Any]]:
         """The arrays this call reads, in its body too."""
         inside = [array for step in (self.body.steps if self.body else ()) for array in step.arrays]
-        return [value for value in self.call.fields.values() if isinstance(value, np.ndarray)] + inside
+        return [*self.call.arrays.values(), *inside]
 
     @property
     def weights_bytes(self) -> int:
@@ -62,7 +62,7 @@ class Step:
 
 def _constants(call: Call) -> int:
     """Bytes of its arrays."""
-    return sum(value.nbytes for value in call.fields.values() if isinstance(value, np.ndarray))
+    return sum(value.nbytes for value in call.arrays.values())
 
 
 @dataclass(frozen=True)

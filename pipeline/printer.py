@@ -25,11 +25,10 @@ def arrays_of(plan: Plan, prefix: str) -> tuple[Names, dict[str, NDArray[Any]]]:
     arrays: dict[str, NDArray[Any]] = {}
     same: dict[tuple[str, tuple[int, ...], bytes], str] = {}
     for step in plan.all_steps:
-        for field, value in step.call.fields.items():
-            if isinstance(value, np.ndarray):
-                name = same.setdefault(array_key(value), f"{prefix}_{step.name}_{field}")
-                names[step.name, field] = name
-                arrays[name] = value
+        for field, value in step.call.arrays.items():
+            name = same.setdefault(array_key(value), f"{prefix}_{step.name}_{field}")
+            names[step.name, field] = name
+            arrays[name] = value
         if step.call.state is not None:
             arrays[f"{prefix}_{step.name}_state"] = step.call.state
     return names, arrays
@@ -56,8 +55,8 @@ class Printer:
 
     def step(self, plan: Plan, step: Step, form: str) -> dict[str, Any]:
         """A call, and the struct that it reads."""
-        fields = [(name, _field(name, value, self.names.get((step.name, name), "")))
-                  for name, value in step.call.fields.items()]  # fmt: skip
+        arrays = {field: self.names[step.name, field] for field in step.call.arrays}
+        fields = [(name, _field(name, value, arrays)) for name, value in step.call.fields.items()]
         fields += [("step", f"{step.name}_step")] if step.body else []
         struct = self.structs.setdefault((step.call.struct, *(f"{name} {text}" for name, text in fields)), step.name)
         operands = [_where(plan, tensor) for tensor in (*step.inputs, step.output)]
@@ -69,23 +68,35 @@ class Printer:
                 "title": _comment(step.title), "fields": fields, "call": whole}  # fmt: skip
 
 
-def _field(name: str, value: Field, array: str) -> str:
+def _field(name: str, value: Field, arrays: Mapping[str, str]) -> str:
     """A field's initialiser as it stands behind its name: a long struct on several lines, as clang-format has it."""
-    text = _value(value, array)
-    if isinstance(value, Mapping) and len(f"    .{name} = {text},") > 120:
-        parts = [f".{part} = {_value(item, array)}" for part, item in value.items()]
-        text = "{" + (",\n" + " " * len(f"    .{name} = {{")).join(parts) + "}"
-    return text
+    text = _value(name, value, arrays)
+    head = f"    .{name} = "
+    return _folded(name, value, arrays, len(head)) if len(f"{head}{text},") > 120 else text
 
 
-def _value(value: Field, array: str) -> str:
-    """A field's initialiser."""
+def _folded(name: str, value: Field, arrays: Mapping[str, str], column: int) -> str:
+    """A struct with each of its fields on a line of its own, behind the brace in that column."""
+    if not isinstance(value, Mapping):
+        return _value(name, value, arrays)
+    parts = []
+    for part, item in value.items():
+        head, whole = f".{part} = ", f"{name}_{part}"
+        text = _value(whole, item, arrays)
+        wide = column + 1 + len(f"{head}{text},") > 120
+        parts.append(head + (_folded(whole, item, arrays, column + 1 + len(head)) if wide else text))
+    return "{" + (",\n" + " " * (column + 1)).join(parts) + "}"
+
+
+def _value(name: str, value: Field, arrays: Mapping[str, str]) -> str:
+    """A field's initialiser, on one line; `arrays` has the C names of those in it."""
     if isinstance(value, np.ndarray):
-        return array
+        return arrays[name]
     if isinstance(value, tuple):
         return "{" + ", ".join(str(item) for item in value) + "}"
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f".{name} = {_value(item, array)}" for name, item in value.items()) + "}"
+        inside = (f".{part} = {_value(f'{name}_{part}', item, arrays)}" for part, item in value.items())
+        return "{" + ", ".join(inside) + "}"
     return str(value)
 
 

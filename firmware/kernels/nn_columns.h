@@ -3,10 +3,9 @@
 #ifndef NN_COLUMNS_H
 #define NN_COLUMNS_H
 
+#include "nn_now.h"
 #include "nn_pairs.h"
 #include "nn_window.h"
-
-#define NN_ALWAYS static inline __attribute__((always_inline))
 
 /* Room for the windows: `columns`, of which there are `lanes`, and behind them for the bytes of a window. */
 typedef struct {

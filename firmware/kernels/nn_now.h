@@ -8,4 +8,7 @@
 /* For an innermost loop that needs all registers: what its caller keeps must not take them. */
 #define NN_APART __attribute__((noinline, unused))
 
+/* What its caller knows at compile time makes it another function. */
+#define NN_ALWAYS static inline __attribute__((always_inline))
+
 #endif

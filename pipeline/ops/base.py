@@ -46,6 +46,19 @@ class Call:
     lanes: int = 0
     body: tuple[Graph, Sequence[Op]] | None = None
 
+    @property
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Its arrays by name; one in a nested struct has both names."""
+        return dict(_arrays(self.fields))
+
+
+def _arrays(fields: Mapping[str, Field], prefix: str = "") -> Iterator[tuple[str, NDArray[Any]]]:
+    for name, value in fields.items():
+        if isinstance(value, np.ndarray):
+            yield prefix + name, value
+        elif isinstance(value, Mapping):
+            yield from _arrays(value, f"{prefix}{name}_")
+
 
 @dataclass(frozen=True)
 class Part:

@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pipeline.cores import Core
-from pipeline.graph import Graph, Node
+from pipeline.graph import Graph, Node, Tensor
 from pipeline.ops import cases, pairs
 from pipeline.ops.base import Call, Int8s, op
+from pipeline.ops.conv_2d import Conv2D
+from pipeline.ops.separable import Separable, apart, separable_cases
 from pipeline.ops.weighted import Weighted, Weighted16, weighted
-from pipeline.ops.window import Window, output_size, window_of
+from pipeline.ops.window import Pair, Window, output_size, window_of
 
 
 @op("DEPTHWISE_CONV_2D")
@@ -26,8 +28,15 @@ class DepthwiseConv2D:
     in_place = ()
 
     @classmethod
-    def from_node(cls, node: Node, graph: Graph) -> DepthwiseConv2D:
+    def from_node(cls, node: Node, graph: Graph) -> DepthwiseConv2D | Separable:
         """The depth multiplier is taken from the shapes."""
+        if (both := apart(node, graph)) is not None:
+            halves, first, second = both
+            return Separable(cls._of_node(first, halves), Conv2D.from_node(second, halves))
+        return cls._of_node(node, graph)
+
+    @classmethod
+    def _of_node(cls, node: Node, graph: Graph) -> DepthwiseConv2D:
         x, y = graph.input(node), graph.output(node)
         sums = weighted(node, graph, channels=y.shape[-1])
         window = window_of(node, x, y, (sums.weights.shape[1], sums.weights.shape[2]))
@@ -87,8 +96,9 @@ class DepthwiseConv2D:
 
     @classmethod
     def cases(cls, rng: np.random.Generator) -> Iterator[Graph]:
-        """Both widths of values."""
-        return cases.both_widths(cls._int8_cases(rng))
+        """Both widths of values; behind some a convolution of 1 x 1."""
+        yield from cases.both_widths(cls._int8_cases(rng))
+        yield from separable_cases(rng, cls._case)
 
     @classmethod
     def _int8_cases(cls, rng: np.random.Generator) -> Iterator[Graph]:
@@ -103,10 +113,16 @@ class DepthwiseConv2D:
             stride = 1 if dilation != (1, 1) else int(rng.integers(1, 3))
             padding = int(i % 2) if dilation == (1, 1) else 0
             w = cases.weights(rng, (1, *kernel, x.shape[3] * multiples), axis=3)
-            size = [output_size(padding, x.shape[1 + a], kernel[a], stride, dilation[a]) for a in (0, 1)]
-            y = cases.output_for(rng, x, w, (1, *size, w.shape[3]), kernel[0] * kernel[1])
-            yield cases.one_node(
-                "DEPTHWISE_CONV_2D", [x, w, cases.bias(rng, x, w, w.shape[3])], y, "DepthwiseConv2DOptions",
-                padding=padding, stride_h=stride, stride_w=stride, depth_multiplier=multiples,
-                dilation_h_factor=dilation[0], dilation_w_factor=dilation[1],
-                fused_activation_function=int(rng.choice([0, 1, 2, 3])))  # fmt: skip
+            yield cls._case(rng, (x, w), (stride, dilation), padding)
+
+    @staticmethod
+    def _case(rng: np.random.Generator, tensors: tuple[Tensor, Tensor], steps: tuple[int, Pair], padding: int) -> Graph:
+        (x, w), (stride, dilation) = tensors, steps
+        _, *kernel, channels = w.shape
+        size = [output_size(padding, x.shape[1 + a], kernel[a], stride, dilation[a]) for a in (0, 1)]
+        y = cases.output_for(rng, x, w, (1, *size, channels), kernel[0] * kernel[1])
+        return cases.one_node(
+            "DEPTHWISE_CONV_2D", [x, w, cases.bias(rng, x, w, channels)], y, "DepthwiseConv2DOptions",
+            padding=padding, stride_h=stride, stride_w=stride, depth_multiplier=channels // x.shape[3],
+            dilation_h_factor=dilation[0], dilation_w_factor=dilation[1],
+            fused_activation_function=int(rng.choice([0, 1, 2, 3])))  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from pipeline.cores import PORTABLE, Core, core_of
-from pipeline.costs import LANES
+from pipeline.costs import LANES, lanes_on
 from pipeline.graph import Graph
 from pipeline.ops import cases
 from pipeline.ops.base import Call, Int8s
@@ -88,7 +88,7 @@ class PooledConv:
     def _call(self, call: Call, core: Core) -> Call:
         """The call with a maximum; its scratch has those of unfinished places, where some are left unfinished."""
         kernel, struct = (name.replace("nn_conv2d", "nn_conv2d_pool") for name in (call.kernel, call.struct))
-        lanes = [_lanes(call.kernel, each) for each in (core, core_of(core.name))]  # of which repro.py changes one
+        lanes = [lanes_on(each)[call.kernel] for each in (core, core_of(core.name))]  # of which repro.py changes one
         unfinished = any(each % (self.pool[0] * self.pool[1]) for each in lanes)
         scratch = call.scratch + unfinished * 16 * -(-len(self.conv.sums.bias) // 4)
         fields: Mapping[str, Any] = {**call.fields, "pool": self.pool}
@@ -98,12 +98,6 @@ class PooledConv:
     def macs(self) -> int:
         """Of the places that are pooled."""
         return self.conv.macs
-
-
-def _lanes(kernel: str, core: Core) -> int:
-    """Windows that a core's kernel takes together."""
-    own = {"nn_conv2d_s8": 1} if core.one_lane else {}
-    return {**LANES, "nn_conv2d_sparse_s8": core.sparse_lanes, **own}[kernel]
 
 
 POOLED = (  # input, kernel, stride and dilation of the convolution; its padding and activation; the pool and its; zeros

@@ -23,7 +23,7 @@ BOARDS = {"host-sanitized": "host", "cortex-m4": "cortex-m4", "esp32": "xtensa-l
 LAYOUTS = {f"host-{name}": name for name, core in CORES.items() if core.packing and not core.like}
 SPARSE = {"host-rv32imc": "rv32imc"}  # one of the cores that take sparse weights
 RUNS = [(op, board) for op in OPS for board in (*BOARDS, *(LAYOUTS if hasattr(known_ops()[op], "ways") else ()))]
-WITH_ZEROS = ("CONV_2D", "FULLY_CONNECTED")
+WITH_ZEROS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")  # or before a layer with zeros
 RUNS += [(op, board) for op in WITH_ZEROS for board in SPARSE]
 RUNS.remove(("DEPTHWISE_CONV_2D", "host-cortex-m55"))  # it has tiles for sums over channels only
 VECTORS = {"cortex-m55": "cortex-m55"}  # whose kernels are the portable ones but for these

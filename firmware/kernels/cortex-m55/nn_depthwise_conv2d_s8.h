@@ -2,28 +2,8 @@
 #ifndef NN_DEPTHWISE_CONV2D_S8_H
 #define NN_DEPTHWISE_CONV2D_S8_H
 
-#include "nn_lines.h"
-#include "nn_output.h"
+#include "nn_depthwise.h"
 #include "nn_vector.h"
-
-typedef struct {
-    nn_window_t window;         /* output channels = input channels * multiples */
-    int16_t multiples;          /* the depth multiplier */
-    int16_t input_offset;       /* minus the input's zero point: [-127, 128] */
-    int16_t output_offset;      /* [-128, 127] */
-    int8_t min, max;            /* the fused activation */
-    NN_ROM int8_t *weights;     /* [kernel height][kernel width][output channels] */
-    NN_ROM int32_t *bias;       /* [output channels]; input_offset - 128 times all weights of the channel is in it */
-    NN_ROM int32_t *multiplier; /* [output channels], [0, 2^31) */
-    NN_ROM int8_t *shift;       /* [output channels], [-31, 30] */
-} nn_depthwise_conv2d_t;
-
-/* How to walk over the taps of a window: bytes from one to the next, and from a row's first to the next row's. */
-typedef struct {
-    int32_t rows, columns, step, row_step, weights_step;
-    const uint8_t *end; /* where lines wrap round */
-    int32_t wrap;
-} nn_depthwise_walk_t;
 
 enum { NN_EIGHT = 8 }; /* channels at a time */
 
@@ -81,8 +61,7 @@ typedef struct {
 } nn_two_eights_t;
 
 /* One tap of both windows, at x and at y. In C the compiler would keep fewer of these in registers. */
-__attribute__((always_inline)) static inline void nn_depthwise_tap(nn_two_eights_t *sums, const uint8_t *x,
-                                                                   const uint8_t *y, NN_ROM int8_t *weights)
+NN_ALWAYS void nn_depthwise_taps(nn_two_eights_t *sums, const uint8_t *x, const uint8_t *y, NN_ROM int8_t *weights)
 {
     int16x8_t weight, values;
     int32x4_t products;
@@ -105,16 +84,15 @@ __attribute__((always_inline)) static inline void nn_depthwise_tap(nn_two_eights
 }
 
 /* All taps of two windows, each sum begun with `bias`. */
-__attribute__((always_inline)) static inline nn_two_eights_t nn_depthwise_two(const nn_depthwise_walk_t *walk,
-                                                                              const uint8_t *x, int32_t stride,
-                                                                              NN_ROM int8_t *weights, nn_eight_t bias)
+NN_ALWAYS nn_two_eights_t nn_depthwise_two(const nn_depthwise_walk_t *walk, const uint8_t *x, int32_t stride,
+                                           NN_ROM int8_t *weights, nn_eight_t bias)
 {
     const int32_t step = walk->step, weights_step = walk->weights_step;
     nn_two_eights_t sums = {bias, bias};
     for (int32_t row = walk->rows; row > 0; row--) {
         const uint8_t *tap = x;
         for (int32_t column = walk->columns; column > 0; column--, tap += step, weights += weights_step) {
-            nn_depthwise_tap(&sums, tap, tap + stride, weights);
+            nn_depthwise_taps(&sums, tap, tap + stride, weights);
         }
         x += walk->row_step;
         x -= x >= walk->end ? walk->wrap : 0;
@@ -124,9 +102,8 @@ __attribute__((always_inline)) static inline nn_two_eights_t nn_depthwise_two(co
 
 /* Eight channels from `channel` on of a row of places, whose windows lie `stride` bytes apart from x on. A last place
  * without a neighbour is its own. */
-static __attribute__((noinline)) void nn_depthwise_row(NN_ROM nn_depthwise_conv2d_t *p, const nn_depthwise_walk_t *walk,
-                                                       const uint8_t *x, int32_t stride, int32_t channel,
-                                                       int8_t *output)
+NN_APART static void nn_depthwise_row(NN_ROM nn_depthwise_conv2d_t *p, const nn_depthwise_walk_t *walk,
+                                      const uint8_t *x, int32_t stride, int32_t channel, int8_t *output)
 {
     const nn_eight_scale_t scale = nn_eight_scale(p, channel);
     const nn_depthwise_walk_t taps = *walk;
@@ -144,25 +121,9 @@ static __attribute__((noinline)) void nn_depthwise_row(NN_ROM nn_depthwise_conv2
     }
 }
 
-static inline int32_t nn_depthwise_one(const nn_depthwise_walk_t *walk, const uint8_t *x, NN_ROM int8_t *weights)
-{
-    int32_t sum = 0;
-    for (int32_t row = walk->rows; row > 0; row--) {
-        const uint8_t *tap = x;
-        for (int32_t column = walk->columns; column > 0; column--) {
-            sum += *weights * *tap;
-            tap += walk->step;
-            weights += walk->weights_step;
-        }
-        x += walk->row_step;
-        x -= x >= walk->end ? walk->wrap : 0;
-    }
-    return sum;
-}
-
 /* All channels of a row of places. The last eight may overlap those before. */
-static inline void nn_depthwise_places(NN_ROM nn_depthwise_conv2d_t *p, const nn_depthwise_walk_t *walk,
-                                       const uint8_t *x, int32_t stride, int8_t *output)
+static inline void nn_depthwise_all(NN_ROM nn_depthwise_conv2d_t *p, const nn_depthwise_walk_t *walk, const uint8_t *x,
+                                    int32_t stride, int8_t *output)
 {
     int32_t channels = p->window.output.channels;
     if (p->multiples == 1 && channels >= NN_EIGHT) {
@@ -183,22 +144,11 @@ static inline void nn_depthwise_places(NN_ROM nn_depthwise_conv2d_t *p, const nn
 /* scratch: see nn_lines.h */
 static void nn_depthwise_conv2d_s8(NN_ROM nn_depthwise_conv2d_t *p, const int8_t *input, int8_t *output, void *scratch)
 {
-    NN_ROM nn_window_t *window = &p->window;
-    int32_t channels = window->input.channels, stride = window->stride.width * channels;
-    nn_lines_t lines = nn_lines_start(window, input, (uint8_t)(128 - p->input_offset), scratch);
-    nn_depthwise_walk_t walk = {
-        .rows = window->kernel.height,
-        .columns = window->kernel.width,
-        .step = window->dilation.width * channels,
-        .row_step = window->dilation.height * lines.length,
-        .weights_step = window->output.channels,
-        .end = nn_lines_end(&lines),
-        .wrap = lines.count * lines.length,
-    };
-    for (int32_t y = 0; y < window->output.height; y++) {
-        nn_lines_for(window, &lines, y);
-        nn_depthwise_places(p, &walk, nn_lines_top(&lines), stride, output);
-        output += window->output.width * window->output.channels;
+    NN_ROM nn_shape_t *shape = &p->window.output;
+    nn_depthwise_t layer = nn_depthwise(p, input, scratch);
+    for (int32_t y = 0; y < shape->height; y++, output += shape->width * shape->channels) {
+        nn_lines_for(&p->window, &layer.lines, y);
+        nn_depthwise_all(p, &layer.walk, nn_lines_top(&layer.lines), layer.stride, output);
     }
 }
 
