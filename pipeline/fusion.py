@@ -37,7 +37,7 @@ def fused(graph: Graph, ops: Sequence[Op], core: Core) -> tuple[Graph, tuple[Op,
 
 
 def pointed(graph: Graph, ops: Sequence[Op], core: Core, room: float = math.inf) -> tuple[Graph, tuple[Op, ...]]:
-    """The same with depthwise convolutions and those of 1 x 1, where one such step needs no more of the arena."""
+    """The same with depthwise convolutions and those of 1 x 1, while the arena has no more bytes."""
     return _fused(graph, ops, core, _separable, MORE, room) if core.by_lines else (graph, tuple(ops))
 
 
@@ -47,11 +47,13 @@ def closer(made: Plan, most: int | None) -> Plan:
     graph, core = made.graph, made.core
     ops = [known_ops()[node.op].from_node(node, graph) for node in graph.nodes]
     room = min(ROOM * made.layout.arena_bytes, math.inf if most is None else most)
-    other, theirs = pointed(graph, ops, core, room)
+    other, theirs = pointed(graph, ops, core)
     if len(other.nodes) == len(graph.nodes):
         return made
-    less = plan(other, theirs, core)
-    return replace(less, note=made.note) if less.layout.arena_bytes <= room else made
+    whole = plan(other, theirs, core)
+    if whole.layout.arena_bytes > room:
+        whole = plan(*pointed(graph, ops, core, room), core)
+    return replace(whole, note=made.note)
 
 
 def _fused(graph: Graph, ops: Sequence[Op], core: Core, pair: Callable[[Graph, Node, Ops], _Made | None],
@@ -67,8 +69,8 @@ def _fused(graph: Graph, ops: Sequence[Op], core: Core, pair: Callable[[Graph, N
         apart = [_price(graph, each, known[each.outputs], core) for each in gone]
         whole = _price(other, node, one, core)
         cheap = whole is None or whole <= most * sum(each or 0.0 for each in apart)
-        if cheap and _needs(other, node, one, core) <= room:
-            graph, known = other, {**known, node.outputs: one}
+        if cheap and _arena(other, more := {**known, node.outputs: one}, core, room) <= room:
+            graph, known = other, more
     return graph, tuple(known[node.outputs] for node in graph.nodes)
 
 
@@ -79,11 +81,11 @@ def _price(graph: Graph, node: Node, op: Op, core: Core) -> float | None:
     return None if None in prices else sum(each or 0.0 for each in prices)
 
 
-def _needs(graph: Graph, node: Node, op: Op, core: Core) -> int:
-    """Bytes of the arena while it runs, at least."""
-    call, moved = parts(node, graph, op, core)[0].call, (node.outputs[0], *activations(node, graph))
-    own = [graph.tensors[i].bytes for i in moved if i not in (*graph.inputs, *graph.outputs)]
-    return call.scratch + sum(own[:1] if call.in_place else own)
+def _arena(graph: Graph, ops: Ops, core: Core, room: float) -> int:
+    """The bytes of the arena, where they matter."""
+    if room == math.inf:
+        return 0
+    return plan(graph, [ops[node.outputs] for node in graph.nodes], core).layout.arena_bytes
 
 
 def _pooled(graph: Graph, pool: Node, ops: Ops) -> _Made | None:
