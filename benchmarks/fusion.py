@@ -1,10 +1,12 @@
-"""What a convolution and the pool behind it save in one kernel: two small networks on several cores, apart and fused.
+"""What a convolution and the pool behind it save in one kernel, or a depthwise one and that of 1 x 1 behind it: small
+networks on several cores, apart and fused.
 
 python benchmarks/fusion.py
 """
 
 from __future__ import annotations
 
+import itertools
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +29,7 @@ from pipeline.ops.window import output_size  # noqa: E402
 from pipeline.plan import Plan  # noqa: E402
 
 BOARDS = ("cortex-m4", "pico", "rv32", "xtensa", "mega2560")
+BY_LINES = ("pico", "rv32")  # whose depthwise kernels make all channels of a place
 HEAD = ("network", "board", "counted in", "apart", "fused", "", "arena apart", "fused")
 
 
@@ -117,8 +120,8 @@ def taken(network: Network, board_name: str) -> list[tuple[float, Plan]]:
 def table() -> str:
     """In Markdown."""
     lines = [f"| {' | '.join(HEAD)} |", "|" + "---|" * len(HEAD)]
-    for name, network in networks().items():
-        for board in BOARDS:
+    for of, boards in ((networks(), BOARDS), (separable(), BY_LINES)):
+        for (name, network), board in itertools.product(of.items(), boards):
             both = taken(network, board)
             (apart, fused), arenas = zip(
                 *((count, f"{made.layout.arena_bytes:,}") for count, made in both), strict=True
