@@ -25,7 +25,7 @@ from pipeline.ops.window import Pair, Window
 from pipeline.passes import RESHAPES, makers, readers
 from pipeline.plan import Plan, plan
 
-MORE = 1.1  # times what both take, where the same kernel for all is less flash
+MORE = 1.1  # times what both take: predictions are off by as much, and one kernel for all pairs is less flash
 ROOM = 1.05  # times the arena
 Ops = dict[tuple[int, ...], Op]  # by what the node makes: stripes of an operator share its index
 _Made = tuple[Graph, Node, tuple[Node, Node]]  # another graph, the node that is new in it, and what it stands for
@@ -42,8 +42,9 @@ def pointed(graph: Graph, ops: Sequence[Op], core: Core, room: float = math.inf)
 
 
 def closer(made: Plan, most: int | None) -> Plan:
-    """The plan of the pointed() graph, where its arena is hardly larger, or `most` bytes at most: nothing lies in
-    between, but both kernels need their scratch at once. Only now, for stripes may go through between the two."""
+    """The plan with the pairs of pointed() in one step each, as far as the arena stays about as large, and has `most`
+    bytes at most: nothing lies between the two, but both need their scratch at once. It comes after the stripes, which
+    may end between them."""
     graph, core = made.graph, made.core
     ops = [known_ops()[node.op].from_node(node, graph) for node in graph.nodes]
     room = min(ROOM * made.layout.arena_bytes, math.inf if most is None else most)

@@ -26,8 +26,8 @@ typedef struct {
     int32_t wrap;
 } nn_depthwise_walk_t;
 
-/* Where outputs go: bytes from one to that of the next channel, and to that of the next place; how much more than they
- * are they become: 0, or 128 for unsigned ones. */
+/* Where outputs go: bytes from one channel's to the next one's, and from one place's to the next one's. `more` is added
+ * to them: 0, or 128, which makes them unsigned. */
 typedef struct {
     int32_t step, next, more;
 } nn_depthwise_to_t;
