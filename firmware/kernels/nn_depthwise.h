@@ -142,7 +142,7 @@ static inline nn_depthwise_output_t nn_depthwise_output(NN_ROM nn_depthwise_conv
 #else
 #define NN_DEPTHWISE_NEXT static inline
 #endif
-#if defined(__ARM_ARCH_6M__) || defined(__XTENSA__)
+#ifdef __XTENSA__
 #define NN_DEPTHWISE_REST NN_ALWAYS
 #else
 #define NN_DEPTHWISE_REST NN_APART static
