@@ -10,7 +10,7 @@ SHORT = 2**15 - 1  # the largest
 SHORT_FIELDS = frozenset(
     """
     a b batches channels columns condition depth dilation groups input inner inputs kept kernel length memory multiples
-    outer output outputs pad plane rank reduced rows shape size steps stride tiles turned units
+    outer output outputs pad plane pool rank reduced rows shape size steps stride tiles turned units
     """.split()  # noqa: SIM905
 )
 
