@@ -108,6 +108,19 @@ def test_rows_are_cut_and_joined_without_a_copy(tmp_path: Path) -> None:
     ]
 
 
+def test_parts_that_are_joined_elsewhere_do_not_take_over_what_they_are_parts_of(tmp_path: Path) -> None:
+    graph = rows_graph()
+    first = Node(9, "RELU", (0,), (len(graph.tensors),), {})
+    split = replace(graph.nodes[0], inputs=(1, len(graph.tensors)))
+    graph = replace(graph, tensors=(*graph.tensors, graph.tensors[0]), nodes=(first, split, *graph.nodes[1:]))
+    made = planned(graph)
+    assert [step.op for step in made.steps] == ["RELU"] * 4 and made.layout.arena_bytes == 64
+    windows = drawn(graph, 3)
+    assert run_c(tmp_path, made, flatbuffer.write(graph), windows) == [
+        answer(graph, operators(graph, "m"), w).tobytes() for w in windows
+    ]
+
+
 def test_the_plan_says_where_each_piece_of_an_input_comes_from() -> None:
     steps = plan_json(planned(rows_graph()))["operators"]
     assert [step["makers"] for step in steps] == [[[(-1, 0, 16)]], [[(-1, 16, 16)]], [[(1, 0, 16), (0, 0, 16)]]]
