@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from pipeline.cores import PATTERNS
 from pipeline.files import check_model_name, project_root
-from pipeline.problem import Problem, raise_all
+from pipeline.problem import Problem, Problems, raise_all
+from pipeline.theirs import guarded, told
 
 METRICS = {"classification": ("accuracy", "macro_f1"), "anomaly": ("auc", "detection_rate")}
 ACTIVATIONS = (8, 16)  # bits
@@ -241,7 +242,11 @@ def load_model(name: str) -> Source:
     raise_all([Problem(path, f"does not define {piece}", f"add: {PIECES[piece]}") for piece in _missing(module)])
     if not isinstance(module.SPEC, Model):
         raise Problem(path, f"SPEC is a {type(module.SPEC).__name__}, not a Model", f"write: {PIECES['SPEC']}")
-    return Source(name, path, module.SPEC, module.windows, module.network, getattr(module, "augment", None))
+    augment = getattr(module, "augment", None)
+    return Source(
+        name, path, module.SPEC, guarded(path, "windows()", module.windows), guarded(path, "network()", module.network),
+        None if augment is None else guarded(path, "augment()", augment),
+    )  # fmt: skip
 
 
 def is_ready(name: str) -> bool:
@@ -256,7 +261,9 @@ def load_ready(name: str) -> ReadySource:
     if not isinstance(getattr(module, "READY", None), Ready) or not hasattr(module, "flatbuffer"):
         what = "does not define READY = pipeline.spec.Ready(...) and def flatbuffer() -> bytes"
         raise Problem(path, what, f"a model that is trained has no use for this: python -m pipeline.train {name}")
-    return ReadySource(name, path, module.READY, module.flatbuffer, getattr(module, "windows", None))
+    windows = getattr(module, "windows", None)
+    flatbuffer = guarded(path, "flatbuffer()", module.flatbuffer)
+    return ReadySource(name, path, module.READY, flatbuffer, windows and guarded(path, "windows()", windows))
 
 
 def _missing(module: ModuleType) -> list[str]:
@@ -272,8 +279,9 @@ def _import(name: str, path: Path) -> ModuleType:
         found.loader.exec_module(module)
     except SyntaxError as error:
         raise Problem(f"{path}:{error.lineno}", f"is not valid Python: {error.msg}") from error
-    except (ImportError, NameError, AttributeError, TypeError, ValueError) as error:
-        raise Problem(
-            path, f"cannot be loaded: {error}", "a model imports only numpy and pipeline at its top"
-        ) from error
+    except (Problem, Problems):
+        raise
+    except Exception as error:  # any: it is not our code
+        hint = "a model imports only numpy and pipeline at its top" if isinstance(error, ImportError) else ""
+        raise told(path, "cannot be loaded", error, hint) from error
     return module

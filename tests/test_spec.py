@@ -88,3 +88,29 @@ def test_a_pattern_may_have_a_sparsity_of_its_own(tiny_project: Path) -> None:
     assert [load_model("tiny").spec.share(pattern) for pattern in PATTERNS] == [0.5, 0.5, 0.5]
     rewrite(tiny_project, "sparsity=0.5", 'sparsity={"unstructured": 0.6, "channels": 0.3}')
     assert [load_model("tiny").spec.share(pattern) for pattern in PATTERNS] == [0.6, 0.6, 0.3]
+
+
+def test_what_the_file_itself_raises_is_told_with_its_line(tiny_project: Path) -> None:
+    path = tiny_project / "models" / "tiny" / "model.py"
+    path.write_text(path.read_text() + "\nOPENED = open('no such file')\n")
+    with pytest.raises(Problem, match=r"model\.py:\d+: cannot be loaded: FileNotFoundError: .*no such file") as caught:
+        load_model("tiny")
+    assert caught.value.where.endswith(f":{len(path.read_text().splitlines())}")
+
+
+def test_what_its_functions_raise_is_told_with_their_line(tiny_project: Path) -> None:
+    rewrite(tiny_project, "random = np.random.default_rng(0)", "random = np.load('no such file')")
+    with pytest.raises(Problem, match=r"model\.py:\d+: windows\(\) failed: FileNotFoundError") as caught:
+        load_model("tiny").windows()
+    assert caught.value.hint.startswith("raised by ") and "numpy" in caught.value.hint
+    rewrite(tiny_project, "random = np.load('no such file')", "return {}['x']")
+    line = (tiny_project / "models" / "tiny" / "model.py").read_text().splitlines().index("    return {}['x']") + 1
+    with pytest.raises(Problem, match=rf"model\.py:{line}: windows\(\) failed: KeyError: 'x'") as caught:
+        load_model("tiny").windows()
+    assert caught.value.hint == ""
+
+
+def test_a_problem_that_its_functions_raise_stays_what_it_is(tiny_project: Path) -> None:
+    rewrite(tiny_project, "    random =", "    from pipeline.problem import Problem\n    raise Problem('x', 'y')\n    #")
+    with pytest.raises(Problem, match=r"^x: y$"):
+        load_model("tiny").windows()
