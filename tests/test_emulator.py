@@ -149,9 +149,9 @@ def test_an_emulator_that_ends_at_once_without_a_word(folder: Path) -> None:
 
 
 def test_an_emulator_that_names_no_pty_is_given_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.emulator.START_SECONDS", 0.5)
+    monkeypatch.setattr("pipeline.emulator.START_SECONDS", 2.5)
     problem = fails(python("import time; print('hm', flush=True); time.sleep(99)"), folder)
-    assert problem.what == "named no pty in 0.5 s; it said:\n    hm"
+    assert problem.what == "named no pty in 2.5 s; it said:\n    hm"
 
 
 def test_an_emulator_that_ends_during_the_work_explains_the_broken_line(folder: Path) -> None:

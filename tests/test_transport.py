@@ -17,6 +17,7 @@ import serial
 import serial.rfc2217
 from fake_device import FakeDevice, answer
 from serial.tools import list_ports, list_ports_common
+from test_emulator import runs
 
 from pipeline import child, ports, transport
 from pipeline.device import Device
@@ -140,7 +141,7 @@ def test_exchange_returns_empty_when_nothing_comes() -> None:
     line = connect("exec:sleep 30")
     began = time.monotonic()
     assert line.exchange(bytearray(), 0.05) == b""
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 10
     line.close()
 
 
@@ -274,9 +275,10 @@ def test_closing_ends_the_program_and_its_children() -> None:
     line = connect("exec:sh -c 'sleep 300 & echo $!; wait'")
     process = int(line.exchange(bytearray(), 5))
     line.close()
-    time.sleep(0.1)
-    state = Path(f"/proc/{process}/stat")
-    assert not state.exists() or state.read_text().split()[2] == "Z"
+    end = time.monotonic() + 5
+    while runs(process) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not runs(process)
 
 
 def test_the_board_says_how_the_line_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
