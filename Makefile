@@ -194,7 +194,7 @@ boards: | .venv/ready
 	@$(STAGE).boards
 
 models: | .venv/ready
-	@$(STAGE).spec
+	@$(STAGE).model_file
 
 # Quality
 

@@ -7,9 +7,9 @@ import subprocess
 import sys
 
 from pipeline.build import firmware
+from pipeline.model_file import is_ready
 from pipeline.problem import run
 from pipeline.progress import say
-from pipeline.spec import is_ready
 
 
 def line(name: str, board: str, runtime: str) -> list[list[str]]:

@@ -9,9 +9,10 @@ import numpy as np
 from pipeline import metrics
 from pipeline.files import build_dir, write_json
 from pipeline.fit import Course, fit
+from pipeline.model_file import Source, load_model
 from pipeline.network import build_network, keras, outputs, task_of
 from pipeline.problem import Problem
-from pipeline.spec import Side, Source, load_model
+from pipeline.spec import Side
 from pipeline.windows import augmentation, current_windows, restandardise
 
 MEASURES = ("accuracy", "macro_f1")

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from pipeline.files import needed
 from pipeline.keras3 import activations, as_tf_keras, is_keras3
+from pipeline.model_file import Source
 from pipeline.problem import EXIT_TOOL, Problem
-from pipeline.spec import Model, Source
+from pipeline.spec import Model
 from pipeline.windows import given
 
 Task = dict[str, Any]

@@ -19,9 +19,10 @@ from pipeline.cores import CORES, PATTERNS, PORTABLE, Core, core_of
 from pipeline.files import build_dir, read_json, write_json
 from pipeline.fit import Course, Fit, fit
 from pipeline.limits import check_drop, check_minimum, check_saving, check_sparsity
+from pipeline.model_file import Source, load_model
 from pipeline.network import keras, load_network, quiet, save_network
 from pipeline.problem import EXIT_TOOL, Problem, run
-from pipeline.spec import Model, Source, load_model
+from pipeline.spec import Model
 from pipeline.train import evaluate
 from pipeline.windows import Arrays, augmentation, read_windows, side_of
 

@@ -19,11 +19,12 @@ from pipeline.flatbuffer import read, write
 from pipeline.graph import Graph, Tensor
 from pipeline.islands import in_integers
 from pipeline.limits import check_drop, check_minimum
+from pipeline.model_file import Source, load_model
 from pipeline.network import load_network, outputs, quiet, unrolled
 from pipeline.problem import Problem, run
 from pipeline.progress import say
 from pipeline.signature import as_called
-from pipeline.spec import ACTIVATIONS, Side, Source, load_model
+from pipeline.spec import ACTIVATIONS, Side
 from pipeline.subgraphs import whole
 from pipeline.windows import read_windows, side_of, unpack
 

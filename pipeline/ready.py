@@ -18,9 +18,10 @@ from pipeline.flatbuffer import read, write
 from pipeline.graph import Graph, Tensor
 from pipeline.importer import peel_edges
 from pipeline.islands import in_integers
+from pipeline.model_file import ReadySource, load_ready
 from pipeline.passes import shapes_known, without_dead
 from pipeline.problem import Problem, run
-from pipeline.spec import Limits, ReadySource, load_ready
+from pipeline.spec import Limits
 
 RULE = {
     "data": "the model's own test windows",

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from types import ModuleType
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.cores import PATTERNS
-from pipeline.files import check_model_name, project_root
-from pipeline.problem import Problem, Problems, raise_all
-from pipeline.theirs import guarded, told
 
 METRICS = {"classification": ("accuracy", "macro_f1"), "anomaly": ("auc", "detection_rate")}
 ACTIVATIONS = (8, 16)  # bits
@@ -64,6 +58,19 @@ class Training:
     patience: int = 8
     prune_epochs: int = 8
     prune_rate: float = 1e-3
+
+
+def _check_labels(task: str, labels: Sequence[str]) -> None:
+    if task not in METRICS:
+        raise ValueError(f"task is {task}, not {' or '.join(METRICS)}")
+    if not isinstance(labels, Sequence) or isinstance(labels, str) or not all(isinstance(x, str) for x in labels):
+        raise ValueError(f"labels are {labels!r}, not a tuple of names")
+    if len(labels) < 2:
+        raise ValueError(f"labels are {len(labels)}, two or more are needed")
+    if len(set(labels)) < len(labels):
+        raise ValueError(f"labels are {', '.join(labels)}: one is there twice")
+    if task == "anomaly" and len(labels) > 2:
+        raise ValueError(f"labels are {len(labels)}, an anomaly model has two: normal, fault")
 
 
 @dataclass(frozen=True)
@@ -116,13 +123,10 @@ class Model:
 
     def __post_init__(self) -> None:
         """Facts that do not fit together are a ValueError, which `load_model` reports with the file's name."""
-        if self.task not in METRICS:
-            raise ValueError(f"task is {self.task}, not {' or '.join(METRICS)}")
+        _check_labels(self.task, self.labels)
         self._check_sparsity()
         if self.task == "anomaly" and len(self.shapes) > 1:
             raise ValueError(f"window has {len(self.shapes)} inputs, an anomaly model reconstructs one")
-        if len(self.labels) < 2:
-            raise ValueError(f"labels are {len(self.labels)}, two or more are needed")
         if self.activations not in ACTIVATIONS:
             raise ValueError(f"activations is {self.activations}, not {' or '.join(map(str, ACTIVATIONS))} bits")
         if self.limits.metric not in METRICS[self.task]:
@@ -180,21 +184,6 @@ class Splits:
 
 
 @dataclass(frozen=True)
-class Source:
-    """A loaded models/<name>/model.py.
-
-    `augment(x, random)` is optional: it gives changed copies of training windows (in physical units), anew each epoch.
-    """
-
-    name: str
-    path: Path
-    spec: Model
-    windows: Callable[[], Splits]
-    network: Callable[[], Any]
-    augment: Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.float32]] | None = None
-
-
-@dataclass(frozen=True)
 class Ready:
     """The facts of a model that is not trained here: its task, and how many windows to draw where it gives none."""
 
@@ -206,82 +195,8 @@ class Ready:
     output: int = 0  # which of several is judged
     stream: int | None = None  # as in Model
 
-
-@dataclass(frozen=True)
-class ReadySource:
-    """A loaded models/<name>/model.py with READY: `windows` gives int8 windows [n, *shape] and their labels [n]; for
-    several inputs, or other types, an array [n, *shape] for each, as the model takes it."""
-
-    name: str
-    path: Path
-    spec: Ready
-    flatbuffer: Callable[[], bytes]
-    windows: Callable[[], tuple[NDArray[Any] | Sequence[NDArray[Any]], NDArray[np.int64]]] | None = None
-
-
-PIECES = {
-    "SPEC": "SPEC = pipeline.spec.Model(...)",
-    "windows": "def windows() -> pipeline.spec.Splits",
-    "network": "def network() -> an uncompiled Keras model",
-}
-
-
-def model_path(name: str) -> Path:
-    """models/<name>/model.py; a Problem with the nearest name when there is none."""
-    return project_root() / "models" / check_model_name(name) / "model.py"
-
-
-def load_model(name: str) -> Source:
-    """Load models/<name>/model.py; every missing piece is named at once."""
-    path = model_path(name)
-    module = _import(name, path)
-    if hasattr(module, "READY"):
-        raise Problem(
-            path, "brings its own .tflite: there is nothing to train", f"run: python -m pipeline.ready {name}"
-        )
-    raise_all([Problem(path, f"does not define {piece}", f"add: {PIECES[piece]}") for piece in _missing(module)])
-    if not isinstance(module.SPEC, Model):
-        raise Problem(path, f"SPEC is a {type(module.SPEC).__name__}, not a Model", f"write: {PIECES['SPEC']}")
-    augment = getattr(module, "augment", None)
-    return Source(
-        name, path, module.SPEC, guarded(path, "windows()", module.windows), guarded(path, "network()", module.network),
-        None if augment is None else guarded(path, "augment()", augment),
-    )  # fmt: skip
-
-
-def is_ready(name: str) -> bool:
-    """Whether models/<name>/model.py brings its own .tflite."""
-    return hasattr(_import(name, model_path(name)), "READY")
-
-
-def load_ready(name: str) -> ReadySource:
-    """Load models/<name>/model.py, which must have READY and flatbuffer()."""
-    path = model_path(name)
-    module = _import(name, path)
-    if not isinstance(getattr(module, "READY", None), Ready) or not hasattr(module, "flatbuffer"):
-        what = "does not define READY = pipeline.spec.Ready(...) and def flatbuffer() -> bytes"
-        raise Problem(path, what, f"a model that is trained has no use for this: python -m pipeline.train {name}")
-    windows = getattr(module, "windows", None)
-    flatbuffer = guarded(path, "flatbuffer()", module.flatbuffer)
-    return ReadySource(name, path, module.READY, flatbuffer, windows and guarded(path, "windows()", windows))
-
-
-def _missing(module: ModuleType) -> list[str]:
-    return [piece for piece in PIECES if not hasattr(module, piece)]
-
-
-def _import(name: str, path: Path) -> ModuleType:
-    found = importlib.util.spec_from_file_location(f"models.{name}", path)
-    if found is None or found.loader is None:
-        raise Problem(path, "is not a Python file")
-    module = importlib.util.module_from_spec(found)
-    try:
-        found.loader.exec_module(module)
-    except SyntaxError as error:
-        raise Problem(f"{path}:{error.lineno}", f"is not valid Python: {error.msg}") from error
-    except (Problem, Problems):
-        raise
-    except Exception as error:  # any: it is not our code
-        hint = "a model imports only numpy and pipeline at its top" if isinstance(error, ImportError) else ""
-        raise told(path, "cannot be loaded", error, hint) from error
-    return module
+    def __post_init__(self) -> None:
+        """As Model's."""
+        _check_labels(self.task, self.labels)
+        if not isinstance(self.windows, int) or self.windows < 1:
+            raise ValueError(f"windows is {self.windows!r}, not a count of one or more")

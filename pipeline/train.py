@@ -13,9 +13,9 @@ from pipeline.curve import curve
 from pipeline.files import build_dir, write_bytes, write_json
 from pipeline.fit import Course, fit
 from pipeline.limits import check_minimum
+from pipeline.model_file import load_model
 from pipeline.network import Task, build_network, keras, outputs, save_network, task_of
 from pipeline.problem import run
-from pipeline.spec import load_model
 from pipeline.windows import Arrays, augmentation, current_windows, side_of
 
 

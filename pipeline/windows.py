@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from pipeline import data, spec
 from pipeline.files import build_dir, read_arrays, read_json, write_arrays, write_json
+from pipeline.model_file import Source, load_model, model_path
 from pipeline.problem import Problem, raise_all, run
 from pipeline.progress import say
-from pipeline.spec import Side, Source, Splits, load_model, model_path
+from pipeline.spec import Side, Splits
 
 Arrays = dict[str, NDArray[Any]]
 Augment = Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.float32]]

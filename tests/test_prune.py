@@ -17,8 +17,8 @@ from conftest import ROOT, copy_tiny, stage
 
 from pipeline import prune, saving
 from pipeline.cores import CORES, PORTABLE, core_of
+from pipeline.model_file import load_model
 from pipeline.problem import Problem
-from pipeline.spec import load_model
 
 
 class Layer:

@@ -12,7 +12,7 @@ from conftest import ROOT, stage
 from test_generate import gesture
 
 from pipeline import __main__ as whole_line
-from pipeline import data, files, flatbuffer, ready, spec
+from pipeline import data, files, flatbuffer, model_file, ready
 from pipeline.generate import compile_model
 from pipeline.graph import Graph, Node, Quant, Tensor
 from pipeline.problem import Problem
@@ -123,14 +123,14 @@ def test_float_edges_and_arithmetic_on_known_shapes_are_taken_off() -> None:
 
 def test_what_is_ready_is_not_trained_and_the_other_way_round(project: Path, tiny_copy: Path) -> None:
     with pytest.raises(Problem, match="does not define READY"):
-        spec.load_ready("tiny")
+        model_file.load_ready("tiny")
     assert [words[0] for words in whole_line.line("tiny", "host", "compiled")][:2] == [
         "pipeline.windows",
         "pipeline.train",
     ]
     shutil.copytree(project / "models" / "gesture", tiny_copy / "models" / "gesture")
     with pytest.raises(Problem, match=r"brings its own \.tflite: there is nothing to train"):
-        spec.load_model("gesture")
+        model_file.load_model("gesture")
     assert [words[0] for words in whole_line.line("gesture", "host", "compiled")] == [
         "pipeline.ready", "pipeline.generate", "pipeline.build", "pipeline.hil",
     ]  # fmt: skip

@@ -12,8 +12,9 @@ import pytest
 from conftest import ROOT, copy_tiny, stage
 
 from pipeline import files, flatbuffer, metrics, windows
+from pipeline.model_file import load_model
 from pipeline.problem import Problem
-from pipeline.spec import Side, load_model
+from pipeline.spec import Side
 
 NETWORK = """
 def network():

