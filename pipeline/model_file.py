@@ -124,14 +124,14 @@ def _import(name: str, path: Path) -> ModuleType:
 
 def told(path: Path, what: str, error: Exception, hint: str = "") -> Problem:
     """What an exception says, at the last line of the file that led to it; where it was raised elsewhere, the hint says
-    so."""
+    so, unless that was a check of ours."""
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if Path(frame.filename) == path]
-    where = f"{path}:{lines[-1]}" if lines else path
-    last = frames[-1] if frames else None
-    if last is not None and lines and Path(last.filename) != path:
-        hint = hint or f"raised by {last.filename}:{last.lineno}"
-    return Problem(where, f"{what}: {type(error).__name__}: {' '.join(str(error).split())}", hint)
+    said, last = " ".join(str(error).split()), Path(frames[-1].filename) if frames else path
+    if last.parent != Path(__file__).parent:
+        said = f"{type(error).__name__}: {said}"
+        hint = hint or f"raised by {last}:{frames[-1].lineno}" * (lines != [] and last != path)
+    return Problem(f"{path}:{lines[-1]}" if lines else path, f"{what}: {said}", hint)
 
 
 def guarded(path: Path, name: str, function: Callable[Takes, Gives]) -> Callable[Takes, Gives]:

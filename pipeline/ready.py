@@ -30,6 +30,13 @@ RULE = {
 Facts = dict[str, Any]
 
 
+def _content(source: ReadySource) -> bytes:
+    content = source.flatbuffer()
+    if not isinstance(content, bytes):
+        raise Problem(source.path, f"flatbuffer() gives a {type(content).__name__}", "give the .tflite's bytes")
+    return content
+
+
 def int8_model(content: bytes, where: Path | str) -> bytes:
     """The flatbuffer without QUANTIZE and DEQUANTIZE at its edges and without arithmetic on shapes that are known."""
     graph = without_dead(shapes_known(in_integers(peel_edges(read(content, where)))))
@@ -38,13 +45,45 @@ def int8_model(content: bytes, where: Path | str) -> bytes:
 
 def given(source: ReadySource, tensors: Sequence[Tensor], windows: Any) -> NDArray[np.int8]:
     """windows() of the model's file, an array or one for each input, as windows int8 [n, *shape] (see edges.py)."""
-    arrays = [windows] if isinstance(windows, np.ndarray) else list(windows)
+    arrays = [np.asarray(each) for each in ([windows] if isinstance(windows, np.ndarray) else windows)]
     said = [f"{array.dtype} {array.shape[1:]}" for array in arrays]
     takes = [f"{tensor.dtype} {edges.without_batch(tensor)}" for tensor in tensors]
-    if said != takes or len({len(array) for array in arrays}) != 1 or not len(arrays[0]):
+    if said != takes or len({len(array) for array in arrays}) != 1:
         what = f"windows() gives {', '.join(said)}, the model takes {', '.join(takes)}"
         raise Problem(source.path, what, "give windows as the model takes them, as many for each of its inputs")
+    if not len(arrays[0]):
+        raise Problem(source.path, "windows() gives none", "without windows() they are drawn")
     return np.stack([edges.join(tensors, each) for each in zip(*arrays, strict=True)])
+
+
+def _found(source: ReadySource, tensors: Sequence[Tensor]) -> tuple[NDArray[np.int8], NDArray[np.int64]] | None:
+    """The model's own windows and their labels; None where it has none."""
+    if source.windows is None:
+        return None
+    pair = source.windows()
+    if not isinstance(pair, tuple) or len(pair) != 2 or not isinstance(pair[0], Sequence | np.ndarray):
+        what = f"windows() gives a {type(pair).__name__}, not a pair"
+        raise Problem(source.path, what, "return windows, labels: an array of windows and one of a number for each")
+    inputs, labels = given(source, tensors, pair[0]), np.asarray(pair[1])
+    if labels.shape != (len(inputs),) or labels.dtype.kind not in "iu":
+        what = f"windows() gives {len(inputs)} windows and labels {labels.dtype} {list(labels.shape)}"
+        raise Problem(source.path, what, "give a whole number for each window")
+    known = len(source.spec.labels)
+    if wrong := sorted({*labels.tolist()} - {*range(known)}):
+        raise Problem(source.path, f"windows() gives label {wrong[0]}, READY names {known} from 0")
+    return inputs, labels.astype(np.int64)
+
+
+def _check_output(source: ReadySource, quants: Facts, outputs: NDArray[np.int8], inputs: NDArray[np.int8]) -> None:
+    """A value for each class, or for each value of the input."""
+    made, taken = (metrics.dequantize(each[:1], quants[edge]).size for edge, each in
+                   (("output", outputs), ("input", inputs)))  # fmt: skip
+    if source.spec.task == "classification" and made != len(source.spec.labels):
+        what = f"READY names {len(source.spec.labels)} labels, the model's output has {made} values"
+        raise Problem(source.path, what, "name the class of each value, in their order")
+    if source.spec.task == "anomaly" and made != taken:
+        what = f"an anomaly model reconstructs its input, this one makes {made} values of {taken}"
+        raise Problem(source.path, what, 'one that tells normal from fault by itself is a "classification"')
 
 
 def _edges(source: ReadySource, graph: Graph) -> Facts:
@@ -74,12 +113,12 @@ def drawn(source: ReadySource, tensors: Sequence[Tensor]) -> NDArray[np.int8]:
 def make(name: str) -> Facts:
     """Write model.tflite, reference.npz and quantize.json of build/<name>."""
     source, folder = load_ready(name), build_dir(name)
-    content = int8_model(source.flatbuffer(), f"models/{name}")
+    content = int8_model(_content(source), f"models/{name}")
     graph = read(content, f"models/{name}")
-    found = source.windows() if source.windows else None
-    inputs = given(source, graph.edge("input"), found[0]) if found else drawn(source, graph.edge("input"))
+    found, quants = _found(source, graph.edge("input")), _edges(source, graph)
+    inputs = found[0] if found else drawn(source, graph.edge("input"))
     outputs, engine = reference.outputs(content, inputs, f"{name}: reference", f"build/{name}/model.tflite")
-    quants = _edges(source, graph)
+    _check_output(source, quants, outputs, inputs)
     task, labels = _judged(source, quants, inputs, outputs, found[1] if found else None)
     reals = [metrics.dequantize(outputs, quants["output"]), metrics.dequantize(inputs, quants["input"])]
     int8 = metrics.score(task, reals[0], labels, reals[1])

@@ -200,3 +200,5 @@ class Ready:
         _check_labels(self.task, self.labels)
         if not isinstance(self.windows, int) or self.windows < 1:
             raise ValueError(f"windows is {self.windows!r}, not a count of one or more")
+        if self.stream is not None and (not isinstance(self.stream, int) or self.stream < 1):
+            raise ValueError(f"stream is {self.stream!r}, not a count of rows")

@@ -85,6 +85,43 @@ def test_it_may_bring_its_own_windows(project: Path) -> None:
         ready.make("gesture")
 
 
+LABELS = '("left", "right", "none")'
+BYTES = '(pathlib.Path(__file__).parent / "gesture.tflite").read_bytes()'
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (LABELS, '("left", "right")', r"READY names 2 labels, the model's output has 3 values$"),
+        (LABELS, '("left", "right", "up", "none")', r"READY names 4 labels, the model's output has 3 values$"),
+        (LABELS, '"left"', r"cannot be loaded: labels are 'left', not a tuple of names$"),
+        (LABELS, '("left", "left", "none")', r"cannot be loaded: labels are left, left, none: one is there twice$"),
+        ('"classification"', '"anomaly"', r"cannot be loaded: labels are 3, an anomaly model has two: normal, fault$"),
+        ('"classification", ' + LABELS, '"anomaly", ("normal", "fault")',
+         r"an anomaly model reconstructs its input, this one makes 3 values of 48$"),
+        ("windows=8", "windows=0", r"cannot be loaded: windows is 0, not a count of one or more$"),
+        ("windows=8", "windows='8'", r"cannot be loaded: windows is '8', not a count of one or more$"),
+        ("windows=8", "stream=0", r"cannot be loaded: stream is 0, not a count of rows$"),
+        ("gesture.tflite", "other.tflite", r"model\.py:\d+: flatbuffer\(\) failed: FileNotFoundError"),
+        (BYTES, "None", r"flatbuffer\(\) gives a NoneType$"),
+        ("def windows():", "def windows():\n    return np.zeros(3)", r"windows\(\) gives a ndarray, not a pair$"),
+        ("def windows():", "def windows():\n    return 1, 2", r"windows\(\) gives a tuple, not a pair$"),
+        ("np.zeros((4,", "np.zeros((0,", r"windows\(\) gives none$"),
+        ("[0, 0, 1, 2]", "[0, 0, 1]", r"windows\(\) gives 4 windows and labels int64 \[3\]$"),
+        ("[0, 0, 1, 2]", "[0, 0, 1, 0.5]", r"windows\(\) gives 4 windows and labels float64 \[4\]$"),
+        ("[0, 0, 1, 2]", "[0, 0, 1, 3]", r"windows\(\) gives label 3, READY names 3 from 0$"),
+        ("[0, 0, 1, 2]", "[0, -1, 1, 0]", r"windows\(\) gives label -1, READY names 3 from 0$"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_refused(project: Path, old: str, new: str, said: str) -> None:
+    text = MODEL + WINDOWS.format(dtype="int8") * (old not in MODEL)
+    assert text.count(old) == 1
+    (project / "models" / "gesture" / "model.py").write_text(text.replace(old, new))
+    with pytest.raises(Problem, match=said):
+        ready.make("gesture")
+    assert not (project / "build" / "gesture" / "model.tflite").exists()
+
+
 def test_an_anomaly_model_calls_half_of_the_drawn_windows_a_fault(project: Path) -> None:
     model = project / "models" / "gesture" / "model.py"
     text = MODEL.replace('"classification", ("left", "right", "none")', '"anomaly", ("normal", "fault")')
