@@ -84,5 +84,5 @@ def test_every_command_of_the_readme_is_there() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"make ([a-z-]+)\b", (ROOT / "README.md").read_text()))
     assert {"demo", "test", "model", "flash", "hil", "boards", "help"} <= named <= targets
-    for module in set(re.findall(r"python -m pipeline\.(\w+)", text)):
-        assert (ROOT / "pipeline" / f"{module}.py").exists()
+    for module in set(re.findall(r"(?:python -m pipeline|\$\(STAGE\))\.(\w+)", text)):
+        assert "\n    run(main)\n" in (ROOT / "pipeline" / f"{module}.py").read_text(), module

@@ -131,7 +131,7 @@ def test_every_public_thing_says_what_it_is() -> None:
 
 
 def messages() -> Iterator[tuple[str, list[str]]]:
-    """Where a Problem is made, and the constant pieces of what it says."""
+    """Where a Problem is made, or a ValueError that becomes one, and the constant pieces of what it says."""
     for name, path in MODULES.items():
         for scope in ast.walk(ast.parse(path.read_text())):
             if not isinstance(scope, ast.FunctionDef | ast.Module):
@@ -144,8 +144,9 @@ def messages() -> Iterator[tuple[str, list[str]]]:
                 if isinstance(target, ast.Name)
             }
             for node in ast.walk(scope):
-                if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Problem" and len(node.args) > 1:
-                    what = node.args[1]
+                place = {"Problem": 1, "ValueError": 0}.get(getattr(getattr(node, "func", None), "id", ""))
+                if isinstance(node, ast.Call) and place is not None and len(node.args) > place:
+                    what = node.args[place]
                     what = assigned.get(what.id, what) if isinstance(what, ast.Name) else what
                     pieces = [
                         c.value for c in ast.walk(what) if isinstance(c, ast.Constant) and isinstance(c.value, str)
