@@ -36,20 +36,21 @@ def quantize(values: Real, quantization: Mapping[str, Any]) -> NDArray[np.int8]:
     """int8 values of real numbers: round(r / scale) + zero_point, ties to even, clamped to -128..127; where the model
     takes several inputs, or another type, windows [n, bytes] of packed ones [n, values]."""
     if "parts" not in quantization:
-        return _steps(values, quantization, "int8")
+        return steps(values, quantization, "int8")
     made, start = np.zeros((len(values), *quantization["shape"]), np.int8), 0
     flat = values.reshape(len(values), -1)
     for part in quantization["parts"]:
         end = start + int(np.prod(part["shape"], dtype=np.int64))
-        steps = np.ascontiguousarray(_steps(flat[:, start:end], part, part["dtype"])).view(np.int8)
-        made[:, part["at"] : part["at"] + steps.shape[1]], start = steps, end
+        part_bytes = np.ascontiguousarray(steps(flat[:, start:end], part, part["dtype"])).view(np.int8)
+        made[:, part["at"] : part["at"] + part_bytes.shape[1]], start = part_bytes, end
     return made
 
 
-def _steps(values: Real, quantization: Mapping[str, Any], dtype: str) -> NDArray[Any]:
+def steps(values: Real, quantization: Mapping[str, Any], dtype: str) -> NDArray[Any]:
+    """Values of `dtype`, int8 or int16, of real numbers, in their shape: round(r / scale) + zero_point, clamped."""
     limits = np.iinfo(dtype)
-    steps = np.rint(values / np.float32(quantization["scale"])) + quantization["zero_point"]
-    return np.asarray(np.clip(steps, limits.min, limits.max), dtype)
+    found = np.rint(values / np.float32(quantization["scale"])) + quantization["zero_point"]
+    return np.asarray(np.clip(found, limits.min, limits.max), dtype)
 
 
 def single(quantization: Mapping[str, Any]) -> tuple[tuple[int, ...], np.dtype[Any]]:

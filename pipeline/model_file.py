@@ -44,8 +44,9 @@ class Source:
 
 @dataclass(frozen=True)
 class ReadySource:
-    """A loaded models/<name>/model.py with READY: `windows` gives int8 windows [n, *shape] and their labels [n]; for
-    several inputs, or other types, an array [n, *shape] for each, as the model takes it."""
+    """A loaded models/<name>/model.py with READY: `windows` gives windows [n, *shape], int8 or real numbers that the
+    model's scale makes int8 of, and their labels [n]; of several inputs, or other types, an array [n, *shape] for each.
+    """
 
     name: str
     path: Path

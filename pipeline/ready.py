@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -44,8 +45,12 @@ def int8_model(content: bytes, where: Path | str) -> bytes:
 
 
 def given(source: ReadySource, tensors: Sequence[Tensor], windows: Any) -> NDArray[np.int8]:
-    """windows() of the model's file, an array or one for each input, as windows int8 [n, *shape] (see edges.py)."""
+    """windows() of the model's file, an array or one for each input, as windows int8 [n, *shape] (see edges.py); real
+    numbers are quantized as the input says."""
     arrays = [np.asarray(each) for each in ([windows] if isinstance(windows, np.ndarray) else windows)]
+    if not all(np.isfinite(array).all() for array in arrays if array.dtype.kind == "f"):
+        raise Problem(source.path, "windows() gives values that are not finite", "leave out what was not measured")
+    arrays = [_quantized(each, tensor) for each, tensor in itertools.zip_longest(arrays, tensors) if each is not None]
     said = [f"{array.dtype} {array.shape[1:]}" for array in arrays]
     takes = [f"{tensor.dtype} {edges.without_batch(tensor)}" for tensor in tensors]
     if said != takes or len({len(array) for array in arrays}) != 1:
@@ -54,6 +59,12 @@ def given(source: ReadySource, tensors: Sequence[Tensor], windows: Any) -> NDArr
     if not len(arrays[0]):
         raise Problem(source.path, "windows() gives none", "without windows() they are drawn")
     return np.stack([edges.join(tensors, each) for each in zip(*arrays, strict=True)])
+
+
+def _quantized(array: NDArray[Any], tensor: Tensor | None) -> NDArray[Any]:
+    if array.dtype.kind != "f" or tensor is None or tensor.quant is None or tensor.dtype not in ("int8", "int16"):
+        return array
+    return metrics.steps(array, {"scale": tensor.scale, "zero_point": tensor.zero_point}, tensor.dtype)
 
 
 def _found(source: ReadySource, tensors: Sequence[Tensor]) -> tuple[NDArray[np.int8], NDArray[np.int64]] | None:

@@ -80,8 +80,26 @@ def test_it_may_bring_its_own_windows(project: Path) -> None:
     facts = ready.make("gesture")
     assert facts["rule"] == "the model's own test windows"
     assert files.read_arrays(project / "build/gesture/reference.npz", "")["labels"].tolist() == [0, 0, 1, 2]
-    model.write_text(MODEL + WINDOWS.format(dtype="float32"))
-    with pytest.raises(Problem, match=r"windows\(\) gives float32 \(1, 16, 3\), the model takes int8 \(1, 16, 3\)"):
+    model.write_text(MODEL + WINDOWS.format(dtype="int16"))
+    with pytest.raises(Problem, match=r"windows\(\) gives int16 \(1, 16, 3\), the model takes int8 \(1, 16, 3\)"):
+        ready.make("gesture")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_real_windows_are_quantized_as_the_model_takes_them(project: Path, dtype: str) -> None:
+    x = flatbuffer.read(gesture(), "x").edge("input")[0]
+    values = (np.random.default_rng(1).normal(0, 90 * x.scale, (4, 1, 16, 3))).astype(dtype)
+    np.save(project / "x.npy", values)
+    model = project / "models" / "gesture" / "model.py"
+    given = f"np.load({str(project / 'x.npy')!r})"
+    model.write_text(MODEL + WINDOWS.format(dtype="int8").replace("np.zeros((4, 1, 16, 3), np.int8)", given))
+    ready.make("gesture")
+    arrays = files.read_arrays(project / "build/gesture/reference.npz", "")
+    expected = np.clip(np.rint(values / np.float32(x.scale)) + x.zero_point, -128, 127)
+    assert (expected == -128).any() and (expected == 127).any()
+    assert np.array_equal(arrays["inputs"], expected)
+    np.save(project / "x.npy", np.where(values > x.scale, np.nan, values))
+    with pytest.raises(Problem, match=r"windows\(\) gives values that are not finite"):
         ready.make("gesture")
 
 
