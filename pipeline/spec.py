@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.cores import PATTERNS
+from pipeline.values import by_board, names, positive, share, whole
 
 METRICS = {"classification": ("accuracy", "macro_f1"), "anomaly": ("auc", "detection_rate")}
 ACTIVATIONS = (8, 16)  # bits
+SEEDS = 2**32  # that numpy and TensorFlow take
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,15 @@ class Window:
     hz: float
     channels: tuple[str, ...]
     unit: str
+
+    def __post_init__(self) -> None:
+        """As Model's."""
+        if not isinstance(self.shape, tuple) or not self.shape:
+            raise ValueError(f"the window's shape is {self.shape!r}, not a tuple of whole numbers")
+        for size in self.shape:
+            whole("a size in the window's shape", size, 1)
+        positive("the window's hz", self.hz)
+        names("the window's channels", self.channels)
 
 
 @dataclass(frozen=True)
@@ -45,6 +56,14 @@ class Limits:
     ram: Mapping[str, int] = field(default_factory=dict)
     arena: Mapping[str, int] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """As Model's."""
+        share("the limit's minimum", self.minimum)
+        for drop in ("drop_pruned", "drop_int8"):
+            share(f"the limit's {drop}", getattr(self, drop), -1)
+        for most in ("ticks", "milliseconds", "flash", "ram", "arena"):
+            by_board(f"the limit of {most}", getattr(self, most))
+
 
 @dataclass(frozen=True)
 class Training:
@@ -58,6 +77,13 @@ class Training:
     patience: int = 8
     prune_epochs: int = 8
     prune_rate: float = 1e-3
+
+    def __post_init__(self) -> None:
+        """As Model's."""
+        for name, least in {"epochs": 0, "batch": 1, "patience": 0, "prune_epochs": 0}.items():
+            whole(f"the training's {name}", getattr(self, name), least)
+        positive("the training's rate", self.rate)
+        positive("the training's prune_rate", self.prune_rate)
 
 
 def _check_labels(task: str, labels: Sequence[str]) -> None:
@@ -118,17 +144,36 @@ class Model:
             raise ValueError(f"sparsity names {', '.join(unknown)}: there are {', '.join(PATTERNS)}")
         if "unstructured" not in shares:
             raise ValueError("sparsity does not say the share of unstructured zeros")
-        if wrong := [share for share in shares.values() if not 0 <= share < 1]:
-            raise ValueError(f"sparsity is {wrong[0]}, not a share below 1")
+        if wrong := [each for each in shares.values() if not isinstance(each, int | float) or not 0 <= each < 1]:
+            raise ValueError(f"sparsity is {wrong[0]!r}, not a share below 1")
+
+    def _check_parts(self) -> None:
+        windows = self.window if isinstance(self.window, tuple) else (self.window,)
+        if not windows or not all(isinstance(each, Window) for each in windows):
+            raise ValueError(f"window is {self.window!r}, not a Window(...) or a tuple of them")
+        for name, kind in {"training": Training, "limits": Limits}.items():
+            if not isinstance(part := getattr(self, name), kind):
+                raise ValueError(f"{name} is {part!r}, not {kind.__name__}(...)")
+
+    def _check_stream(self) -> None:
+        rows = self.shape[0]
+        whole("stream", self.stream, 1)
+        if len(self.shapes) > 1 or self.stream == rows or rows % (self.stream or 1):
+            raise ValueError(f"stream is {self.stream}, not a part of the {rows} rows of the only input")
 
     def __post_init__(self) -> None:
         """Facts that do not fit together are a ValueError, which `load_model` reports with the file's name."""
         _check_labels(self.task, self.labels)
         self._check_sparsity()
+        self._check_parts()
+        whole("seed", self.seed, 0, SEEDS - 1)
+        whole("output", self.output, 0)
+        if self.stream is not None:
+            self._check_stream()
         if self.task == "anomaly" and len(self.shapes) > 1:
             raise ValueError(f"window has {len(self.shapes)} inputs, an anomaly model reconstructs one")
         if self.activations not in ACTIVATIONS:
-            raise ValueError(f"activations is {self.activations}, not {' or '.join(map(str, ACTIVATIONS))} bits")
+            raise ValueError(f"activations is {self.activations!r}, not {' or '.join(map(str, ACTIVATIONS))} bits")
         if self.limits.metric not in METRICS[self.task]:
             raise ValueError(
                 f"the limit's metric is {self.limits.metric}, {self.task} has {', '.join(METRICS[self.task])}"
