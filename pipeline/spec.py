@@ -150,10 +150,10 @@ class Model:
     def _check_parts(self) -> None:
         windows = self.window if isinstance(self.window, tuple) else (self.window,)
         if not windows or not all(isinstance(each, Window) for each in windows):
-            raise ValueError(f"window is {self.window!r}, not a Window(...) or a tuple of them")
+            raise ValueError(f"window is {self.window!r}, not a Window or a tuple of them")
         for name, kind in {"training": Training, "limits": Limits}.items():
             if not isinstance(part := getattr(self, name), kind):
-                raise ValueError(f"{name} is {part!r}, not {kind.__name__}(...)")
+                raise ValueError(f"{name} is {part!r}, not a pipeline.spec.{kind.__name__}")
 
     def _check_stream(self) -> None:
         rows = self.shape[0]

@@ -8,7 +8,6 @@ import math
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,10 @@ from numpy.typing import NDArray
 from pipeline import data, spec
 from pipeline.files import build_dir, read_arrays, read_json, write_arrays, write_json
 from pipeline.model_file import Source, load_model, model_path
-from pipeline.problem import Problem, raise_all, run
+from pipeline.problem import run
 from pipeline.progress import say
 from pipeline.spec import Side, Splits
+from pipeline.splits import check_splits
 
 Arrays = dict[str, NDArray[Any]]
 Augment = Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.float32]]
@@ -28,12 +28,16 @@ Augment = Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.float3
 
 def cut(signal: NDArray[np.float32], length: int, hop: int) -> NDArray[np.float32]:
     """Windows [count, length, channels] of a signal [samples, channels], one every `hop` samples, none padded."""
+    if len(signal) < length:
+        raise ValueError(f"a signal of {len(signal)} samples is shorter than a window of {length}")
     windows = np.lib.stride_tricks.sliding_window_view(signal, length, axis=0)[::hop]
     return np.ascontiguousarray(np.moveaxis(windows, -1, 1), dtype=np.float32)
 
 
 def gather(recordings: list[tuple[NDArray[np.float32], int, int]]) -> Side:
     """One side from (windows, label, group) of each of its recordings."""
+    if not recordings:
+        raise ValueError("no recordings to gather: a side without windows is empty_side(shape)")
     x = np.concatenate([windows for windows, _, _ in recordings])
     counts = [len(windows) for windows, _, _ in recordings]
     y = np.repeat(np.array([label for _, label, _ in recordings], np.int64), counts)
@@ -106,53 +110,6 @@ def _constants(constants: dict[str, Any]) -> tuple[NDArray[np.float32], NDArray[
     return np.array(constants["mean"], np.float32), np.array(constants["scale"], np.float32)
 
 
-def check_splits(source: Source, splits: Splits) -> None:
-    """Every group on two sides, and whatever else of the windows does not fit SPEC, as Problems at once."""
-    sides = splits.sides()
-    problems = _shared_groups(source, splits)
-    for name, side in sides.items():
-        problems += [Problem(source.path, f"windows() gives {name} windows {what}") for what in _misfits(source, side)]
-    if not len(splits.train.x):
-        problems.append(Problem(source.path, "windows() gives no training windows"))
-    if not len(splits.test.x):
-        problems.append(Problem(source.path, "windows() gives no test windows"))
-    if source.spec.task == "anomaly":
-        problems += _anomaly_misfits(source, splits)
-    raise_all(problems)
-
-
-def _shared_groups(source: Source, splits: Splits) -> list[Problem]:
-    problems = []
-    for (first, one), (second, other) in combinations(splits.sides().items(), 2):
-        for group in sorted(set(one.g.tolist()) & set(other.g.tolist())):
-            what = f"{splits.groups[group]} is on two sides, {first} and {second}"
-            problems.append(Problem(source.path, what, "all windows of one subject or recording belong to one side"))
-    return problems
-
-
-def _misfits(source: Source, side: Side) -> list[str]:
-    spec, misfits = source.spec, []
-    if side.x.shape[1:] != spec.shape:
-        packed = f": {' and '.join(map(str, spec.shapes))}, by pack()" if len(spec.shapes) > 1 else ""
-        misfits.append(f"{side.x.shape[1:]}, SPEC.window says {spec.shape}{packed}")
-    if not np.isfinite(side.x).all():
-        misfits.append("with numbers that are not finite")
-    if len(side.y) and not 0 <= side.y.min() <= side.y.max() < len(spec.labels):
-        misfits.append(f"of label {side.y.max()}, SPEC.labels names {len(spec.labels)} from 0")
-    return misfits
-
-
-def _anomaly_misfits(source: Source, splits: Splits) -> list[Problem]:
-    problems = []
-    if splits.calib is None or not len(splits.calib.x):
-        problems.append(
-            Problem(source.path, "windows() gives no calib side", "the alarm threshold is set on normal windows")
-        )
-    normal = {name: side for name, side in splits.sides().items() if name != "test"}
-    odd = [name for name, side in normal.items() if side.y.any()]
-    return problems + [Problem(source.path, f"windows() gives {name} windows that are not normal") for name in odd]
-
-
 def make_windows(name: str) -> Path:
     """Write build/<name>/windows.npz (standardised) and windows.json (split, provenance, constants)."""
     source = load_model(name)
@@ -165,7 +122,7 @@ def make_windows(name: str) -> Path:
     arrays: Arrays = {}
     for side_name, side in splits.sides().items():
         arrays[f"x_{side_name}"] = ((side.x - mean) / scale).astype(np.float32)
-        arrays[f"y_{side_name}"], arrays[f"g_{side_name}"] = side.y, side.g
+        arrays[f"y_{side_name}"], arrays[f"g_{side_name}"] = side.y.astype(np.int64), side.g.astype(np.int64)
     path = build_dir(name) / "windows.json"
     write_arrays(path.with_suffix(".npz"), arrays)
     write_json(path, _describe(source, splits, mean, scale))
