@@ -36,11 +36,27 @@ def known_boards() -> list[str]:
     return [name for name in board_names() if load_board(name).platformio]
 
 
+def generated(name: str, boards: Sequence[Board], all_of_them: bool) -> list[Board]:
+    """Generate the code for each board. Those that have no room for it are left out, which is said, unless all of them
+    were asked for."""
+    found, problems = list[Board](), dict[str, Problem]()
+    for board in boards:
+        try:
+            generate.main([name, "--board", board.name, "--runtime", RUNTIME])
+            found.append(board)
+        except Problem as problem:
+            problems[board.name] = problem
+    if problems and (all_of_them or not found):
+        raise next(iter(problems.values()))
+    sys.stderr.writelines(f"without {board}: {problem.what}\n" for board, problem in problems.items())
+    return found
+
+
 def main(argv: list[str]) -> int:
     """Generate the code for each board and write the project."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.platformio", description=__doc__)
     parser.add_argument("name", metavar="NAME", help="the model, models/NAME")
-    parser.add_argument("boards", nargs="*", metavar="BOARD", help="boards/BOARD.toml (default: all that it knows)")
+    parser.add_argument("boards", nargs="*", metavar="BOARD", help="boards/BOARD.toml (default: all with room)")
     options = parser.parse_args(argv)
     name = files.check_model_name(options.name)
     boards = [load_board(each) for each in options.boards or known_boards()]
@@ -48,9 +64,8 @@ def main(argv: list[str]) -> int:
         if board.platformio is None:
             what = "has no [platformio] in its file"
             raise Problem(f"board {board.name}", what, f"there are: {', '.join(known_boards())}")
-    for board in boards:
-        if (files.build_dir(name) / "model.tflite").exists():
-            generate.main([name, "--board", board.name, "--runtime", RUNTIME])
+    if (files.build_dir(name) / "model.tflite").exists():
+        boards = generated(name, boards, all_of_them=bool(options.boards))
     root = files.project_root()
     project = write_project(root, name, boards).relative_to(root)
     sys.stdout.write(f"{project}: pio run -d {project} -e {boards[0].name} -t upload --upload-port PORT\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +12,15 @@ from pathlib import Path
 import echo
 import pytest
 
-from pipeline import platformio
+from pipeline import flatbuffer, platformio
 from pipeline.board import load_board
 from pipeline.problem import Problem
 
+sys.path.insert(0, str(echo.PROJECT / "benchmarks"))
+from fusion import Network
+
+NARROW = Network((1, 8, 8, 4)).conv(24, 3, 3).dense(4)
+WIDE = Network((1, 256, 256, 1)).conv(16, 3, 3).dense(1)
 CORE = Path("/usr/share/arduino/hardware/arduino/avr")
 
 
@@ -92,6 +98,23 @@ def test_code_that_was_not_generated_names_the_command(project: Path) -> None:
     (project / "build" / "echo" / "uno-compiled" / "plan.json").unlink()
     with pytest.raises(Problem, match="does not exist yet"):
         platformio.main(["echo", "uno"])
+
+
+def test_boards_without_room_are_left_out_unless_they_are_named(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (project / "build" / "echo" / "model.tflite").write_bytes(flatbuffer.write(NARROW.graph))
+    assert platformio.main(["echo"]) == 0
+    said = capsys.readouterr()
+    assert re.match(r"without uno: needs \d+ bytes of arena, board uno has 1024; most of it is for #\d", said.err)
+    sections = dict(json.loads(pio("project", "config", "-d", "build/echo/platformio", "--json-output")))
+    assert "env:mega2560" in sections and "env:uno" not in sections
+    with pytest.raises(Problem, match="board uno has 1024"):
+        platformio.main(["echo", "mega2560", "uno"])
+    (project / "build" / "echo" / "model.tflite").write_bytes(flatbuffer.write(WIDE.graph))
+    with pytest.raises(Problem, match="has a size of 1048576"):  # as on all boards
+        platformio.main(["echo"])
+    assert capsys.readouterr().err == ""
 
 
 def test_a_board_that_platformio_does_not_know_is_refused(project: Path) -> None:
