@@ -142,7 +142,7 @@ $(FIRMWARE)/size.json: $(FIRMWARE)/plan.json $(wildcard boards/*.toml) $(C_SOURC
 # Names are checked before an hour is spent on them.
 .PHONY: check
 check: | .venv/ready
-	@$(STAGE) $(name) --board $(board) --runtime $(runtime) --check
+	@$(STAGE) $(name) --board $(board) --runtime $(runtime) $(if $(pattern),--pattern $(pattern)) --check
 
 ifeq ($(framework),platformio)
 model: platformio

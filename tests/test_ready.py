@@ -183,12 +183,15 @@ def test_what_is_ready_is_not_trained_and_the_other_way_round(project: Path, tin
         "pipeline.windows",
         "pipeline.train",
     ]
+    assert whole_line.line("tiny", "host", "compiled", "2x2")[2][-2:] == ["--pattern", "2x2"]
     shutil.copytree(project / "models" / "gesture", tiny_copy / "models" / "gesture")
     with pytest.raises(Problem, match=r"brings its own \.tflite: there is nothing to train"):
         model_file.load_model("gesture")
     assert [words[0] for words in whole_line.line("gesture", "host", "compiled")] == [
         "pipeline.ready", "pipeline.generate", "pipeline.build", "pipeline.hil",
     ]  # fmt: skip
+    with pytest.raises(Problem, match=r"gesture: brings its own \.tflite: there is nothing to prune"):
+        whole_line.line("gesture", "host", "compiled", "2x2")
 
 
 def test_an_archive_without_the_file_is_told() -> None:
