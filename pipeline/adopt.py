@@ -20,7 +20,7 @@ def adopt(name: str, board_name: str, runtime: str, elf: Path) -> Path:
     board = load_board(board_name)
     folder = files.firmware_dir(name, board_name, runtime)
     made_by = f"python -m pipeline.generate {name} --board {board_name} --runtime {runtime}"
-    plan = files.read_json(folder / "plan.json", made_by)
+    plan = files.read_json(folder / "plan.json", made_by, ("arena_bytes", "weights_bytes"))
     files.needed(elf, "the tool that builds it")
     try:
         size, compiler = measured(name, board, elf, None, plan), elf_compiler(elf)

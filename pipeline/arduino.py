@@ -32,6 +32,21 @@ class Arduino:
         return ":".join(self.fqbn.split(":")[:2])
 
 
+def wrong(arduino: Arduino, port: Path, where: str) -> list[Problem]:
+    """Problems of a board file's [arduino], whose port lies in the folder `port`."""
+    problems = []
+    if len(arduino.fqbn.split(":")) < 3 or not all(arduino.fqbn.split(":")):
+        hint = "vendor:architecture:board, as in arduino:avr:uno"
+        problems.append(Problem(where, f"[arduino] fqbn {arduino.fqbn!r} is no name of a board", hint))
+    if arduino.stack_bytes < 0:
+        problems.append(Problem(where, f"[arduino] stack_bytes is {arduino.stack_bytes}, below 0"))
+    if port.is_dir() and not (port / "sketch.ino").exists():
+        problems.append(
+            Problem(where, f"port {port.name} has no sketch.ino, which [arduino] builds", 'port = "arduino"')
+        )
+    return problems
+
+
 def find_tool(arduino: Arduino) -> str | None:
     """arduino-cli when the board's core is installed in it, else Debian's arduino-builder when Debian has the core."""
     if shutil.which(CLI) and arduino.core in _installed_cores():

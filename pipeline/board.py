@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import math
+import re
 import shutil
-import tomllib
 from dataclasses import dataclass
-from typing import Any
 
 from pipeline import arduino, files
 from pipeline.arduino import Arduino
+from pipeline.commands import UPLOAD_PLACES, Emulator, Image, Upload, emulator_problems, image_problems, unknown_places
+from pipeline.cores import misspelt
 from pipeline.memory import USUAL, Memory, unknown
 from pipeline.problem import Problem, did_you_mean, raise_all
-from pipeline.program import program_of
-from pipeline.table import overlaid, read_table
-from pipeline.tool import has_module
+from pipeline.table import board_table, read_table
 
 FEATURES = ("layers", "mlperf")  # of the firmware, that a board may leave out
 IDF_TOOL = "idf.py"
-CLOCK_KINDS = ("cycles", "instructions", "microseconds")
+MOST_BAUD = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -57,26 +57,6 @@ class Platformio:
 
 
 @dataclass(frozen=True)
-class Image:
-    """What is made of the ELF to put it on the chip. {python}, {elf} and {image} are filled in.
-
-    The Arduino tools make it themselves: of the same ending as `file`."""
-
-    file: str
-    make: tuple[str, ...] = ()
-    check: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Upload:
-    """The command that writes the image to a board. {python}, {image}, {port} and {build} (where the Arduino tools
-    built it) are filled in."""
-
-    command: tuple[str, ...]
-    package: str = ""  # the Debian package that brings it, if one does
-
-
-@dataclass(frozen=True)
 class Serial:
     """How the board's serial line is opened."""
 
@@ -85,31 +65,6 @@ class Serial:
     rts: bool
     settle_seconds: float  # after opening: boards that reset then need it to start
     max_baud: int = 0  # the harness agrees with the firmware on a rate up to this one
-
-
-@dataclass(frozen=True)
-class Clock:
-    """What an emulator's clock counts, and how many of the port's ticks make one of these units."""
-
-    kind: str
-    ticks_per_unit: float
-
-
-@dataclass(frozen=True)
-class Emulator:
-    """Stands in for the board: the same sources behind another port. {python} and {elf} are filled in, and {program}:
-    `source` compiled for this machine with `link`, on first use."""
-
-    name: str
-    command: tuple[str, ...]
-    port: str
-    clock: Clock
-    faithful: str
-    not_faithful: str
-    package: str = ""  # the Debian package that brings it
-    module: str = ""  # the Python module without which a {python} command is of no use
-    source: str = ""
-    link: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -147,17 +102,9 @@ class Board:
         return self.arduino is not None or self.idf is not None or self.build is not NOTHING
 
 
-def board_names() -> list[str]:
-    """Names of all boards: the files of boards/ but local.toml, which holds settings of this machine."""
-    return sorted(path.stem for path in (files.project_root() / "boards").glob("*.toml") if path.stem != "local")
-
-
 def load_board(name: str) -> Board:
     """The board of boards/<name>.toml; all problems of the file at once."""
-    if name not in board_names():
-        raise Problem("boards", f"there is no board {name}", did_you_mean(name, board_names()))
-    where = f"boards/{name}.toml"
-    table = _whole_table(name, where)
+    table, where = board_table(name), f"boards/{name}.toml"
     problems: list[Problem] = []
     if "name" in table:
         problems.append(Problem(where, "has no key name", "the name is the file's"))
@@ -166,28 +113,6 @@ def load_board(name: str) -> Board:
     assert isinstance(board, Board)
     raise_all(_contradictions(board, where))
     return board
-
-
-def _whole_table(name: str, where: str) -> dict[str, Any]:
-    """The table of boards/<name>.toml, laid over that of the board it says it is `like`."""
-    table = _table(name, where)
-    base = table.pop("like", None)
-    if base is None:
-        return table
-    if base not in board_names():
-        raise Problem(where, f"like: there is no board {base}", did_you_mean(str(base), board_names()))
-    under = _table(base, f"boards/{base}.toml")
-    if "like" in under:
-        raise Problem(where, f"like: {base} is itself like {under['like']}", "name the board that is like no other")
-    return overlaid(under, table)
-
-
-def _table(name: str, where: str) -> dict[str, Any]:
-    path = files.project_root() / "boards" / f"{name}.toml"
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Problem(where, f"is not TOML: {error}") from error
 
 
 def find_compiler(board: Board) -> Compiler | None:
@@ -200,36 +125,43 @@ def find_compiler(board: Board) -> Compiler | None:
     return next((each for each in board.build.compilers if shutil.which(each.command)), None)
 
 
-def find_emulator(emulator: Emulator) -> bool:
-    """Whether the emulator's program, or its Python module, is there; one that runs the ELF itself always is."""
-    if emulator.source:
-        return program_of(emulator.source, emulator.link) is not None
-    if emulator.command[0] == "{python}":
-        return not emulator.module or has_module(emulator.module)
-    return emulator.command[0] == "{elf}" or shutil.which(emulator.command[0]) is not None
-
-
-def how_to_install(emulator: Emulator) -> str:
-    """The command that brings the emulator, as far as the board file says."""
-    if emulator.module:
-        return f"pip install {emulator.module}"
-    return f"apt install {emulator.package}" if emulator.package else ""
+def how_to_compile(board: Board) -> str:
+    """The command that brings one of the board's compilers, as far as the board file says."""
+    packages = [each.package for each in board.build.compilers if each.package]
+    return f"apt install {' or '.join(packages)}" if packages else "put it on PATH"
 
 
 def _contradictions(board: Board, where: str) -> list[Problem]:
-    problems = _unknown_ports(board, where)
+    problems = _unknown_names(board, where)
     for key in ("clock_hz", "flash_bytes", "ram_bytes", "arena_bytes"):
         if getattr(board, key) <= 0:
             problems.append(Problem(where, f"{key} is {getattr(board, key)}, not above 0"))
-    if board.serial.baud <= 0 or board.serial.settle_seconds < 0:
-        problems.append(Problem(where, "[serial] baud must be above 0 and settle_seconds not below"))
-    for feature in sorted(set(board.leave_out) - set(FEATURES)):
-        problems.append(Problem(where, f"leave_out: there is no feature {feature}", did_you_mean(feature, FEATURES)))
+        if getattr(board, key) >= 2**32:
+            problems.append(Problem(where, f"{key} is {getattr(board, key)}, which needs more than 32 bits"))
     if board.arena_bytes > board.ram_bytes and not board.memory.arena:
         problems.append(Problem(where, f"arena_bytes {board.arena_bytes} is more than ram_bytes {board.ram_bytes}"))
-    return (
-        problems + _sections(board, where) + (_emulator_contradictions(board.emulator, where) if board.emulator else [])
-    )
+    problems += _serial(board.serial, where) + _sections(board, where)
+    if board.arduino:
+        port = files.project_root() / "firmware" / "ports" / board.port
+        problems += arduino.wrong(board.arduino, port, where)
+    if board.image:
+        problems += image_problems(board.image, bool(board.arduino or board.idf), where)
+    if board.upload:
+        problems += unknown_places(board.upload.command, UPLOAD_PLACES, where, "[upload] command")
+    return problems + (emulator_problems(board.emulator, where) if board.emulator else [])
+
+
+def _serial(serial: Serial, where: str) -> list[Problem]:
+    problems = []
+    if serial.baud <= 0 or not 0 <= serial.settle_seconds < math.inf:
+        problems.append(Problem(where, "[serial] baud must be above 0 and settle_seconds not below"))
+    for key in ("baud", "max_baud"):
+        if getattr(serial, key) > MOST_BAUD:
+            problems.append(Problem(where, f"[serial] {key} is {getattr(serial, key)}, no line does that"))
+    if serial.max_baud and serial.max_baud < serial.baud:
+        what = f"[serial] max_baud {serial.max_baud} is less than baud {serial.baud}"
+        problems.append(Problem(where, what, "leave it out where the rate cannot change"))
+    return problems
 
 
 def _sections(board: Board, where: str) -> list[Problem]:
@@ -243,9 +175,31 @@ def _sections(board: Board, where: str) -> list[Problem]:
         problems.append(Problem(where, "[platformio] is another way to [arduino], which it lacks"))
     if board.build is not NOTHING and not board.build.compilers:
         problems.append(Problem(where, "[build] compilers is empty"))
+    for command in (each.command for each in board.build.compilers):
+        if not command or ("/" not in command and len(command.split()) > 1):
+            hint = "one program; what it is told belongs in flags"
+            problems.append(Problem(where, f"[build] compilers: {command!r} is no command", hint))
     if board.upload and not board.image:
         problems.append(Problem(where, "[upload] needs an [image] to write"))
     return problems
+
+
+def _unknown_names(board: Board, where: str) -> list[Problem]:
+    """Problems of names: the board's own, its core, what it leaves out, runtimes and ports."""
+    problems = []
+    if not re.fullmatch(r"[\w.+-]+", board.name, re.ASCII):
+        problems.append(Problem(where, "its name goes into C and folders", "letters, digits, - and _ only"))
+    if (near := misspelt(board.core)) is not None:
+        hint = (
+            f"did you mean {near}?" if near else "the processor, such as cortex-m4; its faster kernels lie in a folder"
+        )
+        problems.append(Problem(where, f"there is no core {board.core!r}", hint))
+    for feature in sorted(set(board.leave_out) - set(FEATURES)):
+        problems.append(Problem(where, f"leave_out: there is no feature {feature}", did_you_mean(feature, FEATURES)))
+    known = sorted(path.name for path in (files.project_root() / "firmware" / "runtimes").glob("*") if path.is_dir())
+    for runtime in (each for each in board.runtimes if known and each not in known):
+        problems.append(Problem(where, f"runtimes: there is no runtime {runtime}", did_you_mean(runtime, known)))
+    return problems + _unknown_ports(board, where)
 
 
 def _unknown_ports(board: Board, where: str) -> list[Problem]:
@@ -257,17 +211,3 @@ def _unknown_ports(board: Board, where: str) -> list[Problem]:
     what = "there is no port {} in firmware/ports"
     problems = [Problem(where, what.format(name), did_you_mean(name, known)) for name in sorted(asked - set(known))]
     return problems or unknown(board.memory, ports / board.port, where)
-
-
-def _emulator_contradictions(emulator: Emulator, where: str) -> list[Problem]:
-    problems = []
-    if emulator.source and not (files.project_root() / emulator.source).is_file():
-        problems.append(Problem(where, f"[emulator] there is no source {emulator.source}"))
-    if not emulator.command:
-        problems.append(Problem(where, "[emulator] command is empty"))
-    if emulator.clock.kind not in CLOCK_KINDS:
-        hint = did_you_mean(emulator.clock.kind, CLOCK_KINDS)
-        problems.append(Problem(where, f"[emulator.clock] there is no kind {emulator.clock.kind}", hint))
-    if emulator.clock.ticks_per_unit <= 0:
-        problems.append(Problem(where, "[emulator.clock] ticks_per_unit must be above 0"))
-    return problems

@@ -12,12 +12,11 @@ from pipeline import arduino, files
 from pipeline.board import (
     NOTHING,
     Board,
-    board_names,
     find_compiler,
-    find_emulator,
-    how_to_install,
+    how_to_compile,
     load_board,
 )
+from pipeline.commands import find_emulator, how_to_install
 from pipeline.problem import run
 from pipeline.tool import program
 
@@ -53,8 +52,7 @@ def _missing(board: Board) -> str:
         return f"not found ({arduino.missing(board.arduino, board.name).hint})"
     if board.idf:
         return "not found (install ESP-IDF 5.1 or later and run its export.sh)"
-    packages = " or ".join(each.package for each in board.build.compilers if each.package)
-    return f"not found (install {packages})"
+    return f"not found ({how_to_compile(board)})"
 
 
 def table(boards: list[Board]) -> list[str]:
@@ -119,7 +117,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help="boards to show in full (default: a table of all)")
     parser.add_argument("--json", action="store_true", help="for a machine")
     options = parser.parse_args(argv)
-    boards = [load_board(name) for name in options.names or board_names()]
+    boards = [load_board(name) for name in options.names or files.board_names()]
     if options.json:
         sys.stdout.write(json.dumps([facts(board) for board in boards], indent=2) + "\n")
     elif options.names:

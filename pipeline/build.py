@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import arduino, files, memory
-from pipeline.board import IDF_TOOL, NOTHING, Board, Compiler, find_compiler, load_board
+from pipeline.board import IDF_TOOL, NOTHING, Board, Compiler, find_compiler, how_to_compile, load_board
 from pipeline.cores import kernels_of
 from pipeline.features import features
 from pipeline.idf import build_project
@@ -24,7 +24,7 @@ from pipeline.progress import progress, say
 from pipeline.size import Size, arena_does_not_fit, arena_of, content, elf_compiler, measured, overflows
 from pipeline.sketch import build_sketch
 from pipeline.tflm_library import Library, find_library
-from pipeline.tool import run_tool
+from pipeline.tool import program, run_tool
 
 # -O2 because reference-style kernels are 3 to 5 times slower with -Os.
 COMPILE_FLAGS = ("-O2", "-Wall", "-Wextra", "-ffunction-sections", "-fdata-sections")
@@ -92,12 +92,13 @@ def _interpreted(firmware: Firmware, plan: dict[str, Any]) -> dict[str, Any]:
 
 def _plan(firmware: Firmware) -> dict[str, Any]:
     made_by = f"python -m pipeline.generate {firmware.name} --board {firmware.board.name} --runtime {firmware.runtime}"
-    plan: dict[str, Any] = files.read_json(firmware.root / firmware.folder / "plan.json", made_by)
+    path = firmware.root / firmware.folder / "plan.json"
+    plan: dict[str, Any] = files.read_json(path, made_by, ("arena_bytes", "weights_bytes"))
     raise_all(arena_does_not_fit(firmware.name, firmware.board, plan))
     flatbuffer = files.build_dir(firmware.name) / "model.tflite"
-    if flatbuffer.exists() and (now := files.model_id(flatbuffer.read_bytes())) != plan["model_id"]:
+    if flatbuffer.exists() and (now := files.model_id(flatbuffer.read_bytes())) != plan.get("model_id"):
         raise Problem(
-            firmware.folder, f"is the code of model {plan['model_id']}, {flatbuffer} is {now}", f"run: {made_by}"
+            firmware.folder, f"is the code of model {plan.get('model_id')}, {flatbuffer} is {now}", f"run: {made_by}"
         )
     return plan
 
@@ -201,7 +202,7 @@ def compiler_version(compiler: Compiler) -> str:
 def _run(argv: Sequence[str], folder: Path | None) -> subprocess.CompletedProcess[str]:
     """Run a compiler or linker; in English, because what it says is read here too."""
     english = {**os.environ, "LC_ALL": "C"}
-    return subprocess.run(argv, cwd=folder, env=english, capture_output=True, text=True, check=False)
+    return subprocess.run(argv, cwd=folder, env=english, capture_output=True, text=True, errors="replace", check=False)
 
 
 def _link(firmware: Firmware, port: str, objects: Sequence[Path]) -> Path:
@@ -231,6 +232,9 @@ def _make_image(firmware: Firmware, elf: Path) -> Path | None:
     path = firmware.folder / image.file
     for template in filter(None, (image.make, image.check)):
         run_tool(template, {"elf": str(elf), "image": str(path)}, firmware.root)
+        if not (firmware.root / path).exists():
+            what = f"{program(template)} made no {image.file}"
+            raise Problem(f"boards/{firmware.board.name}.toml", what, "[image] make must write {image}")
     return path
 
 
@@ -263,8 +267,7 @@ def firmware(name: str, board_name: str, runtime: str) -> Firmware:
         raise arduino.missing(board.arduino, board_name)
     if compiler is None:
         commands = " or ".join(each.command for each in board.build.compilers)
-        packages = " or ".join(each.package for each in board.build.compilers if each.package)
-        raise Problem(f"board {board_name}", f"{commands} is not installed", f"apt install {packages}", EXIT_TOOL)
+        raise Problem(f"board {board_name}", f"{commands} is not installed", how_to_compile(board), EXIT_TOOL)
     root = files.project_root()
     folder = files.firmware_dir(name, board_name, runtime).relative_to(root)
     library = find_library(board_name) if runtime == "tflm" and board.build is not NOTHING else None

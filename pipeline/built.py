@@ -18,6 +18,8 @@ from pipeline.rungs import Answered
 from pipeline.wire import Info
 
 _REFERENCE = ("inputs", "outputs", "labels", "groups", "float_outputs", "pruned_outputs")
+_PLAN = ("model_id", "arena_bytes", "weights_bytes", "input", "output", "operators", "kernel_version")
+_SIZE = ("flash", "ram", "arena", "weights", "code", "compiler")
 _QUANTIZE = ("model_id", "task", "input", "output", "metrics", "limits", "sparsity")
 
 
@@ -43,15 +45,21 @@ class Built:
 
 def load(name: str, board: str, runtime: str) -> Built:
     """Read and check the files of a build; a Problem names the command that makes what is missing."""
-    made_by = f"make model name={name} board={board}" + (f" runtime={runtime}" if runtime != "compiled" else "")
+    made_by = files.make_model(name, board, runtime)
     parent, folder = files.build_dir(name), files.firmware_dir(name, board, runtime)
-    return read(name, load_board(board), runtime, parent, folder, made_by)
+    model = read(name, load_board(board), runtime, parent, folder, made_by)
+    flatbuffer = parent / "model.tflite"
+    if flatbuffer.exists() and (now := files.model_id(flatbuffer.read_bytes())) != model.quantize["model_id"]:
+        what = f"is model {now[:8]}, quantize.json beside it is of {model.quantize['model_id'][:8]}"
+        raise Problem(flatbuffer, what, f"run: {made_by}")
+    return model
 
 
 def read(name: str, board: Board, runtime: str, parent: Path, folder: Path, made_by: str) -> Built:
     """Read and check the files of a model in `parent` and of a firmware in `folder`."""
     quantize = files.read_json(parent / "quantize.json", made_by)
-    plan, size = (files.read_json(folder / file, made_by) for file in ("plan.json", "size.json"))
+    plan = files.read_json(folder / "plan.json", made_by, _PLAN)
+    size = files.read_json(folder / "size.json", made_by, _SIZE)
     reference = files.map_arrays(parent / "reference.npz", made_by)
     _check(parent, quantize, reference, made_by)
     if plan["model_id"] != quantize["model_id"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 PATTERNS = ("unstructured", "2x2", "channels")  # of what pruning takes away: pipeline/pattern.py
@@ -50,6 +51,16 @@ CORES = {core.name: core for core in _KNOWN}
 def core_of(name: str) -> Core:
     """The core of this name; one that has no kernels of its own is like any other."""
     return CORES.get(name, PORTABLE)
+
+
+def misspelt(name: str) -> str | None:
+    """The core that is meant by a name which is one's but for case and marks, such as CortexM4; nothing for what is no
+    name at all; None when the name is right, or is that of a core without kernels of its own."""
+    if not re.fullmatch(r"[\w.+-]+", name):
+        return ""
+    plain = {re.sub(r"\W|_", "", known).lower(): known for known in CORES}
+    near = plain.get(re.sub(r"\W|_", "", name).lower(), name)
+    return None if near == name else near
 
 
 def kernels_of(name: str) -> str:

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import IO
 
 from pipeline import files
-from pipeline.board import Board, Emulator, find_emulator, how_to_install
+from pipeline.board import Board
+from pipeline.commands import Emulator, find_emulator, how_to_install
 from pipeline.problem import EXIT_DEVICE, EXIT_TOOL, Problem
 from pipeline.program import program_of
-from pipeline.tool import environment
+from pipeline.tool import environment, filled
 
 PTY = re.compile(r"(?:pty: |redirected to )(/dev/\S+)")  # ours, and QEMU's "char device redirected to /dev/pts/3 (...)"
 START_SECONDS = 20.0
@@ -32,7 +33,8 @@ def firmware_elf(board: Board, folder: Path) -> Path:
     elf = folder / ("firmware.elf" if emulator.port == board.port else "emulator.elf")
     if not board.is_compiled:
         elf = folder / "firmware.tflite"
-    return files.needed(elf, f"make model board={board.name}")
+    name, runtime = folder.parent.name, folder.name.removeprefix(f"{board.name}-")
+    return files.needed(elf, files.make_model(name, board.name, runtime))
 
 
 def command(board: Board, elf: Path) -> list[str]:
@@ -40,12 +42,12 @@ def command(board: Board, elf: Path) -> list[str]:
     emulator = _emulator(board)
     if not find_emulator(emulator):
         tool = emulator.name if emulator.source else emulator.module or emulator.command[0]
-        hint = how_to_install(emulator)
+        hint = how_to_install(emulator) or f"put it on PATH, or mend [emulator] command in boards/{board.name}.toml"
         raise Problem(tool, f"the emulator of board {board.name} is not installed", hint, EXIT_TOOL)
-    filled = {"{elf}": str(elf.resolve()), "{python}": sys.executable}
+    values = {"elf": str(elf.resolve()), "python": sys.executable}
     if emulator.source:
-        filled["{program}"] = str(program_of(emulator.source, emulator.link))
-    argv = [filled.get(part, part) for part in emulator.command]
+        values["program"] = str(program_of(emulator.source, emulator.link))
+    argv = filled(emulator.command, values)
     return [shutil.which(argv[0]) or argv[0], *argv[1:]]
 
 

@@ -8,7 +8,7 @@ import os
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -16,7 +16,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.problem import Problem, did_you_mean
+from pipeline.problem import Problem, did_you_mean, refused
 
 _UNREADABLE = (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error)
 
@@ -35,6 +35,20 @@ def project_root() -> Path:
 def model_names() -> list[str]:
     """Names of the folders models/<name>/ that hold a model.py."""
     return sorted(path.parent.name for path in (project_root() / "models").glob("*/model.py"))
+
+
+def board_names() -> list[str]:
+    """Names of all boards: the files of boards/ but local.toml, which holds settings of this machine, and hidden ones,
+    which editors leave."""
+    names = (path.stem for path in (project_root() / "boards").glob("*.toml"))
+    return sorted(name for name in names if name != "local" and not name.startswith("."))
+
+
+def check_board_name(name: str) -> str:
+    """The name itself when boards/<name>.toml exists, else a Problem with the nearest name."""
+    if name not in board_names():
+        raise Problem("boards", f"there is no board {name}", did_you_mean(name, board_names()))
+    return name
 
 
 def check_model_name(name: str) -> str:
@@ -62,6 +76,11 @@ def firmware_dir(name: str, board: str, runtime: str) -> Path:
     return build_dir(name) / f"{board}-{runtime}"
 
 
+def make_model(name: str, board: str, runtime: str) -> str:
+    """The command that makes all of `firmware_dir`."""
+    return f"make model name={name} board={board}" + (f" runtime={runtime}" if runtime != "compiled" else "")
+
+
 def needed(path: Path, made_by: str) -> Path:
     """The path when it exists, else a Problem that names the command which makes it."""
     if not path.exists():
@@ -77,17 +96,20 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file that takes the place of `path` when all of it was written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    """A file that takes the place of `path` when all of it was written; a Problem when the disk refuses it."""
     try:
-        with os.fdopen(handle, "w+b") as file:
-            yield file
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w+b") as file:
+                yield file
+            Path(temporary).chmod(0o644)
+            Path(temporary).replace(path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise refused(error, path) from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -100,12 +122,25 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-def read_json(path: Path, made_by: str) -> Any:
-    """Read JSON that a stage wrote; a missing or broken file names the command that makes it."""
+def read_json(path: Path, made_by: str, keys: Iterable[str] = ()) -> Any:
+    """Read the JSON object that a stage wrote, in which there are `keys`; what is missing, broken or of an older
+    version names the command that makes it."""
     try:
-        return json.loads(needed(path, made_by).read_text())
+        found = json.loads(needed(path, made_by).read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
         raise Problem(path, f"is not JSON ({error.msg}, line {error.lineno})", f"run: {made_by}") from error
+    except UnicodeDecodeError as error:
+        raise Problem(path, f"is not JSON (not UTF-8 at byte {error.start})", f"run: {made_by}") from error
+    if not isinstance(found, dict):
+        raise Problem(path, f"holds no JSON object but {json.dumps(found)[:40]}", f"run: {made_by}")
+    _check_keys(path, found, made_by, keys)
+    return found
+
+
+def _check_keys(path: Path, found: Iterable[str], made_by: str, keys: Iterable[str]) -> None:
+    lacking = [key for key in keys if key not in found]
+    if lacking:
+        raise Problem(path, f"lacks {', '.join(lacking)}", f"run: {made_by}")
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], packed: bool = True) -> None:
@@ -114,10 +149,11 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], packed: bool = 
         (np.savez_compressed if packed else np.savez)(file, **dict(arrays))
 
 
-def read_arrays(path: Path, made_by: str) -> dict[str, NDArray[Any]]:
-    """Read named arrays from an .npz that a stage wrote (no pickles)."""
+def read_arrays(path: Path, made_by: str, keys: Iterable[str] = ()) -> dict[str, NDArray[Any]]:
+    """Read named arrays from an .npz that a stage wrote (no pickles), among which there are `keys`."""
     try:
         with np.load(needed(path, made_by), allow_pickle=False) as archive:
+            _check_keys(path, archive.files, made_by, keys)
             return {name: archive[name] for name in archive.files}
     except _UNREADABLE as error:
         raise Problem(path, f"is not a readable .npz ({error})", f"run: {made_by}") from error

@@ -18,7 +18,8 @@ def flash(board: Board, folder: Path, port: str) -> Path:
     """Write the image in `folder` (build/<name>/<board>-<runtime>) to the board at `port`; returns the image."""
     if board.upload is None or board.image is None:
         raise Problem(f"board {board.name}", "cannot be flashed: it is an emulator", f"make hil board={board.name}")
-    image = files.needed(folder / board.image.file, f"make model board={board.name}")
+    name, runtime = folder.parent.name, folder.name.removeprefix(f"{board.name}-")
+    image = files.needed(folder / board.image.file, files.make_model(name, board.name, runtime))
     if not port:
         raise Problem("--port", "is needed to flash a board", _ports())
     if "://" not in port and not Path(port).exists():

@@ -42,7 +42,7 @@ def read(path: Path) -> Facts:
         report = files.read_json(path, "python -m pipeline.hil")
         figures = dict(_figures(report))
         kept = {key: report[key] for key in _OF_A_RUN} | {"clock": report["clock"]["kind"]}
-    except (KeyError, TypeError, AttributeError, UnicodeDecodeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         hint = "--baseline takes the report.json of an earlier run"
         raise Problem(path, f"is no report of this harness ({type(error).__name__}: {error})", hint) from error
     if figures["latency"] is None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,12 @@ from pipeline.order import ordered
 from pipeline.passes import simplified
 from pipeline.plan import Plan, Step, plan_json
 from pipeline.printer import CTYPES, Printer, arrays_of
-from pipeline.problem import Problem, did_you_mean, raise_all, run
+from pipeline.problem import Problem, Problems, raise_all, run
 from pipeline.streaming import streamed
 from pipeline.stripes import fitted
+from pipeline.table import board_table
 
+FACTS = {"core": str, "arena_bytes": int, "flash_bytes": int}  # of a board's file
 KERNEL_VERSION = 1  # NN_VERSION of firmware/kernels/nn.h that this generator writes for
 
 
@@ -94,7 +96,7 @@ def write(folder: Path, plan: Plan, content: bytes, head: Mapping[str, Any]) -> 
 def generate(folder: Path, path: Path, head: Mapping[str, Any]) -> str:
     """The compiled runtime's files of a .tflite into `folder`; returns what they come to, in words."""
     content, board = path.read_bytes(), head["board"]
-    core, most = board_facts(board).get("core", ""), _room(board, "arena_bytes")
+    core, most = str(board_facts(board)["core"]), _room(board, "arena_bytes")
     target = core_of(core)
     target = replace(target, sparse=False) if head.get("dense") else target
     made = compile_model(content, path, target, head.get("hop"), most)
@@ -106,27 +108,30 @@ def generate(folder: Path, path: Path, head: Mapping[str, Any]) -> str:
             f" weights {made.weights_bytes} bytes{price}{made.note}")  # fmt: skip
 
 
-def check_board_name(board: str) -> None:
-    """Refuse a board that has no file in boards/: what is in it is not this stage's business."""
-    if board not in board_names():
-        raise Problem("boards", f"there is no board {board}", did_you_mean(board, board_names()))
+def board_facts(board: str) -> dict[str, Any]:
+    """All that the compiler asks of a board's file: its core and its memory. What else is in it the build checks."""
+    table, where = board_table(board), f"boards/{board}.toml"
+    problems = [Problem(where, f"lacks {key}") for key in FACTS if key not in table]
+    for key, kind in FACTS.items():
+        if key in table and type(table[key]) is not kind:
+            words = "text" if kind is str else "a whole number"
+            problems.append(Problem(where, f"{key} must be {words}, not {table[key]!r}"))
+    raise_all(problems)
+    return {key: table[key] for key in FACTS}
 
 
-def board_names() -> list[str]:
-    """The files of boards/."""
-    return sorted(path.stem for path in (files.project_root() / "boards").glob("*.toml") if path.stem != "local")
+def _room(board: str, key: str) -> int:
+    """Bytes that a board's file says there are."""
+    return int(board_facts(board)[key])
 
 
-def board_facts(board: str) -> dict[str, str]:
-    """All that the compiler asks of a board's file, or of that of the board it is like: its core and its memory."""
-    text = (files.project_root() / "boards" / f"{board}.toml").read_text(encoding="utf-8")
-    named = dict(re.findall(r'^(core|arena_bytes|flash_bytes|like) *= *"?([^"\s]*)"?', text, re.MULTILINE))
-    return (board_facts(named["like"]) if "like" in named else {}) | named
-
-
-def _room(board: str, key: str) -> int | None:
-    """Bytes that a board's file says there are, or None."""
-    return int(board_facts(board).get(key, "0").replace("_", "")) or None
+def _roomy(key: str, needed: int) -> list[str]:
+    """The boards that have so many bytes; a file that cannot be read is its own board's matter."""
+    found = []
+    for board in files.board_names():
+        with suppress(Problem, Problems):
+            found += [board] if _room(board, key) >= needed else []
+    return found
 
 
 def too_large(plan: Plan, model: str, board: str) -> list[Problem]:
@@ -135,8 +140,8 @@ def too_large(plan: Plan, model: str, board: str) -> list[Problem]:
     found = []
     for what, needed, step in needs:
         key, label = f"{what}_bytes", _label(plan, step)
-        if needed > (there := _room(board, key) or needed):
-            roomy = [other for other in board_names() if (_room(other, key) or 0) >= needed]
+        if needed > (there := _room(board, key)):
+            roomy = _roomy(key, needed)
             hint = "a smaller window, fewer or smaller layers" + f", or another board: {', '.join(roomy)}" * bool(roomy)
             problem = f"needs {needed} bytes of {what}, board {board} has {there}; most of it is for {label}"
             found.append(Problem(f"model {model}", problem, hint))
@@ -164,7 +169,8 @@ def _hop(asked: int | None, runtime: str, facts: Path) -> int | None:
     """The rows that firmware takes at a time: those asked for, 0 is all, else those that the model's file says."""
     if runtime != "compiled" and asked:
         raise Problem("--stream", f"runtime {runtime} takes whole windows", "leave --runtime out")
-    known = files.read_json(facts, "python -m pipeline.quantize") if facts.exists() and runtime == "compiled" else {}
+    made_by = f"python -m pipeline.quantize {facts.parent.name}"
+    known = files.read_json(facts, made_by) if facts.exists() and runtime == "compiled" else {}
     return known.get("hop") if asked is None else asked
 
 
@@ -183,7 +189,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--dense", action="store_true", help="no sparse weights, to see what they save")
     arguments = parser.parse_args(argv)
     name = files.check_model_name(arguments.name)
-    check_board_name(arguments.board)
+    files.check_board_name(arguments.board)
     files.check_runtime(arguments.runtime)
     path = files.needed(files.build_dir(name) / "model.tflite", f"python -m pipeline.quantize {name}")
     head = {"generator": f"pipeline.generate {__version__}", "model": name, "board": arguments.board,

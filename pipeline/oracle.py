@@ -137,7 +137,7 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     if not options.model.exists():
         raise Problem(options.model, "does not exist")
-    inputs = read_arrays(options.inputs, "python -m pipeline.quantize")["inputs"]
+    inputs = read_arrays(options.inputs, "python -m pipeline.quantize", ["inputs"])["inputs"]
     results = run(options.model.read_bytes(), inputs, options.title, options.model)
     write_arrays(options.outputs, {"outputs": results})
     return 0

@@ -36,13 +36,13 @@ def package(name: str, board: Board) -> Path:
     folder = files.build_dir(name)
     made_by = f"python -m pipeline.quantize {name}"
     content = files.needed(folder / "model.tflite", made_by).read_bytes()
-    quantize = files.read_json(folder / "quantize.json", made_by)
+    quantize = files.read_json(folder / "quantize.json", made_by, ("input", "output", "task"))
     check_plain(name, quantize)
     made = compile_model(content, folder / "model.tflite", core_of(board.core), most=board.arena_bytes)
     raise_all(too_large(made, name, board.name))
     word = c_prefix(name)
-    reference = files.read_arrays(folder / "reference.npz", made_by)
-    windows = files.read_arrays(folder / "windows.npz", f"python -m pipeline.windows {name}")
+    reference = files.read_arrays(folder / "reference.npz", made_by, ("inputs", "outputs", "labels"))
+    windows = files.read_arrays(folder / "windows.npz", f"python -m pipeline.windows {name}", ["x_test"])
     view = _view(word, board, quantize, _example(folder, quantize, reference, windows["x_test"]))
     view["ram"] = made.layout.arena_bytes
     texts = _texts(word, view)

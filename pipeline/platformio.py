@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline import files, generate
-from pipeline.board import Board, board_names, load_board
+from pipeline.board import Board, load_board
 from pipeline.ctext import render
 from pipeline.problem import Problem, run
 from pipeline.sketch import write_sources
@@ -33,7 +33,7 @@ def write_project(root: Path, name: str, boards: Sequence[Board]) -> Path:
 
 def known_boards() -> list[str]:
     """Names of the boards that PlatformIO knows."""
-    return [name for name in board_names() if load_board(name).platformio]
+    return [name for name in files.board_names() if load_board(name).platformio]
 
 
 def generated(name: str, boards: Sequence[Board], all_of_them: bool) -> list[Board]:
@@ -60,6 +60,10 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     name = files.check_model_name(options.name)
     boards = [load_board(each) for each in options.boards or known_boards()]
+    if not boards:
+        raise Problem(
+            "boards", "there is none that PlatformIO knows", "a board's [platformio] names it: boards/README.md"
+        )
     for board in boards:
         if board.platformio is None:
             what = "has no [platformio] in its file"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import errno
+import os
 import sys
 from collections.abc import Callable, Iterable
 
@@ -11,6 +13,13 @@ EXIT_USER = 2  # the user's mistake
 EXIT_DEVICE = 3  # the device or its link
 EXIT_TOOL = 4  # a missing tool
 EXIT_INTERRUPTED = 130  # Ctrl-C, as a shell reports it
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_HINTS = {
+    **dict.fromkeys(_FULL, "make room on that disk and run it again"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "this user may not: see ls -l of it and of its folder"),
+    **dict.fromkeys((errno.EEXIST, errno.ENOTDIR), "a folder is needed where a file is"),
+    errno.EISDIR: "a file is needed where a folder is",
+}
 
 
 class Problem(Exception):
@@ -57,15 +66,30 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"did you mean {near[0]}?" if near else f"there are: {', '.join(names) or 'none'}"
 
 
+def refused(error: OSError, where: object = "") -> Problem:
+    """What the operating system refused; `where` when the error does not say, or names a file nobody knows."""
+    reason = error.strerror or str(error)
+    return Problem(where or error.filename or "disk", reason[:1].lower() + reason[1:], _HINTS.get(error.errno or 0, ""))
+
+
 def run(main: Callable[[list[str]], int]) -> None:
-    """Run a stage's `main(argv) -> exit code` and leave the process; Problems become lines, not tracebacks."""
+    """Run a stage's `main(argv) -> exit code` and leave the process; Problems become lines, not tracebacks, and so
+    does what the operating system refuses of a file."""
     try:
         code = main(sys.argv[1:])
+        sys.stdout.flush()
     except (Problem, Problems) as problem:
         sys.stderr.write("\n".join(problem.lines()) + "\n")
         code = problem.code
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         code = EXIT_INTERRUPTED
-    sys.stdout.flush()
+    except BrokenPipeError:  # who reads our words, such as head, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = EXIT_USER
+    except OSError as error:
+        if error.filename is None and error.errno not in _FULL:
+            raise
+        sys.stderr.write("\n".join(refused(error).lines()) + "\n")
+        code = EXIT_USER
     sys.exit(code)

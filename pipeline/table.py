@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import tomllib
 import types
 import typing
 from typing import Any
 
+from pipeline import files
 from pipeline.problem import Problem, did_you_mean
 
 
@@ -27,12 +29,38 @@ def read_table(kind: type, table: Any, where: str, section: str, problems: list[
     return None if problems else kind(**values)
 
 
-def overlaid(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+def board_table(name: str) -> dict[str, Any]:
+    """The table of boards/<name>.toml, laid over that of the board it says it is `like`."""
+    where, known = f"boards/{files.check_board_name(name)}.toml", files.board_names()
+    table = _table(name)
+    base = table.pop("like", None)
+    if base is None:
+        return table
+    if base not in known:
+        raise Problem(where, f"like: there is no board {base}", did_you_mean(str(base), known))
+    under = _table(base)
+    if "like" in under:
+        raise Problem(where, f"like: {base} is itself like {under['like']}", "name the board that is like no other")
+    return _overlaid(under, table)
+
+
+def _table(name: str) -> dict[str, Any]:
+    where = f"boards/{name}.toml"
+    try:
+        text = (files.project_root() / where).read_text(encoding="utf-8-sig")  # editors of Windows begin it with a BOM
+        return tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        raise Problem(where, f"is not UTF-8 (byte {error.start})", "save it as UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise Problem(where, f"is not TOML: {error}") from error
+
+
+def _overlaid(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     """`under` with what `over` says of it: tables key by key, everything else as a whole."""
     merged = dict(under)
     for key, value in over.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = overlaid(merged[key], value) if both else value
+        merged[key] = _overlaid(merged[key], value) if both else value
     return merged
 
 

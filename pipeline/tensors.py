@@ -45,7 +45,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--core", default="")
     parser.add_argument("--arena", type=int, help="the largest that the board may have")
     options = parser.parse_args(argv)
-    window = read_arrays(options.inputs, "python -m pipeline.quantize")["inputs"][0]
+    window = read_arrays(options.inputs, "python -m pipeline.quantize", ["inputs"])["inputs"][0]
     found = tensors(options.model.read_bytes(), window, options.model, options.core, options.arena)
     write_arrays(options.outputs, {f"t{index}": values for index, values in found.items()})
     return 0

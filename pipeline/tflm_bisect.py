@@ -45,7 +45,9 @@ def runs(made: Firmware, arena: int) -> bool:
     files.write_text(target / "model.h", DEFINE.sub(rf"\g<1>{arena}", (source / "model.h").read_text()))
     files.write_json(target / "plan.json", {**_plan(source), "arena_bytes": arena})
     build(trial)
-    reference = files.read_arrays(files.build_dir(made.name) / "reference.npz", f"make model name={made.name}")
+    reference = files.read_arrays(
+        files.build_dir(made.name) / "reference.npz", f"make model name={made.name}", ["inputs", "outputs"]
+    )
     with emulate(made.board, target) as path:
         line = transport.connect(path)
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import struct
 import time
@@ -17,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import edges, wire
+from pipeline import edges, files, wire
 from pipeline.flatbuffer import read
 from pipeline.problem import EXIT_TOOL, Problem, run
 from pipeline.wire import Frame
@@ -175,7 +174,7 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m pipeline.tflm_host", description=__doc__)
     parser.add_argument("model", type=Path, help="the .tflite, with plan.json beside it")
     options = parser.parse_args(argv)
-    plan = json.loads((options.model.parent / "plan.json").read_text())
+    plan = files.read_json(options.model.parent / "plan.json", "make model board=tflm-host", ["arena"])
     arena = plan["arena"]["pointers_of_8_bytes"]["bytes"]
     session = Session(plan, Interpreter(options.model.read_bytes(), arena))
     ours, theirs = os.openpty()  # `theirs` stays open: the pty outlives each host that opens it

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pipeline.problem import EXIT_TOOL, EXIT_USER, Problem
 
 STDERR = 2
+PLACE = re.compile(r"(?<!\$)\{(\w+)\}")  # in a command line: a name for what is filled in
 
 
 def program(template: tuple[str, ...]) -> str:
     """The program that a command line runs, or the Python module."""
     return template[2] if template[:2] == ("{python}", "-m") else template[0]
+
+
+def filled(template: Iterable[str], values: Mapping[str, str]) -> list[str]:
+    """A command line with each {name} that there is a value for filled in, wherever it stands; other braces stay."""
+    return [PLACE.sub(lambda found: values.get(found[1], found[0]), part) for part in template]
 
 
 def run_tool(
@@ -29,7 +36,7 @@ def run_tool(
     package: str = "",
 ) -> None:
     """Run a command line with {python} and `values` filled in, in `folder`; `show` passes its words on as they come."""
-    argv = [part.format(python=sys.executable, **values) for part in template]
+    argv = filled(template, {"python": sys.executable, **values})
     tool = program(template)
     if shutil.which(argv[0]) is None:
         raise Problem(tool, "is not installed", f"apt install {package}" if package else "", EXIT_TOOL)
@@ -54,4 +61,7 @@ def has_module(name: str) -> bool:
     """Whether a Python module can be imported here."""
     from importlib.util import find_spec
 
-    return find_spec(name) is not None
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:  # the package it is in
+        return False

@@ -13,7 +13,8 @@ import pytest
 from conftest import ROOT, stage
 
 from pipeline import build, emulator, flash, size, sketch
-from pipeline.board import board_names, load_board
+from pipeline.board import load_board
+from pipeline.files import board_names
 from pipeline.problem import EXIT_TOOL, Problem, Problems
 
 ARDUINO = [name for name in board_names() if load_board(name).arduino]

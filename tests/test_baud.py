@@ -19,9 +19,10 @@ import pytest
 from echo import ERROR, HELLO, frame, parse
 
 from pipeline import build, emulator, speed, wire
-from pipeline.board import board_names, load_board
+from pipeline.board import load_board
 from pipeline.device import Device
 from pipeline.emulator import emulate
+from pipeline.files import board_names
 from pipeline.transport import connect
 
 PORTS = echo.PROJECT / "firmware" / "ports"

@@ -11,7 +11,7 @@ from pathlib import Path
 import echo
 import pytest
 
-from pipeline import bench, board, boards
+from pipeline import bench, boards, files
 from pipeline.board import load_board
 from pipeline.problem import EXIT_USER, Problem, Problems
 
@@ -40,7 +40,7 @@ def said(name: str = "esp32") -> list[str]:
     return caught.value.lines()
 
 
-@pytest.mark.parametrize("name", board.board_names())
+@pytest.mark.parametrize("name", files.board_names())
 def test_every_board_of_this_project_loads(name: str) -> None:
     assert load_board(name).name == name
 
@@ -106,7 +106,32 @@ def test_a_name_key_is_refused_because_the_file_has_one(project: Path) -> None:
         ("ram_bytes = 196_608", "ram_bytes = -1", "ram_bytes is -1, not above 0"),
         ("arena_bytes = 131_072", "arena_bytes = 196_609", "arena_bytes 196609 is more than ram_bytes 196608"),
         ("baud = 115_200", "baud = 0", "[serial] baud must be above 0 and settle_seconds not below"),
-        ("ticks_per_unit = 5.12", "ticks_per_unit = 0", "[emulator.clock] ticks_per_unit must be above 0"),
+        ("ticks_per_unit = 5.12", "ticks_per_unit = 0", "[emulator.clock] ticks_per_unit must be above 0 and finite"),
+        ("ticks_per_unit = 5.12", "ticks_per_unit = nan", "[emulator.clock] ticks_per_unit must be above 0 and finite"),
+        ("settle_seconds = 0.5", "settle_seconds = inf", "[serial] baud must be above 0 and settle_seconds not below"),
+        ("baud = 115_200", "baud = 115_200_000", "[serial] baud is 115200000, no line does that"),
+        ("max_baud = 921_600", "max_baud = 9_600", "[serial] max_baud 9600 is less than baud 115200"),
+        (
+            "clock_hz = 40_000_000",
+            "clock_hz = 40_000_000_000",
+            "clock_hz is 40000000000, which needs more than 32 bits",
+        ),
+        ('core = "xtensa-lx6"', 'core = "Xtensa_LX6"', "there is no core 'Xtensa_LX6'"),
+        ('core = "xtensa-lx6"', 'core = ""', "there is no core ''"),
+        ("chip =", 'runtimes = ["compield"]\nchip =', "runtimes: there is no runtime compield"),
+        ('"xtensa-esp32-elf-gcc"', '"gcc -m32"', "[build] compilers: 'gcc -m32' is no command"),
+        (
+            'file = "firmware.img"',
+            'file = "../firmware.img"',
+            "[image] file must be a name without a folder, not '../firmware.img'",
+        ),
+        ('"{image}", "{elf}",', '"{img}", "{elf}",', "[image] make has {img}, for which there is no value"),
+        ('"{port}"', '"{prot}"', "[upload] command has {prot}, for which there is no value"),
+        (
+            '"-kernel", "{elf}"',
+            '"-kernel", "file={program}"',
+            "[emulator] command has {program}, for which there is no value",
+        ),
         ('"instructions"', '"instruction"', "[emulator.clock] there is no kind instruction"),
         ('port = "esp32"', 'port = "esp23"', "there is no port esp23 in firmware/ports"),
         ('port = "xtensa_sim"', 'port = "xtensa"', "there is no port xtensa in firmware/ports"),
@@ -115,6 +140,71 @@ def test_a_name_key_is_refused_because_the_file_has_one(project: Path) -> None:
 def test_a_wrong_value_is_said(project: Path, old: str, new: str, what: str) -> None:
     edit(project, old, new)
     assert f"error: boards/esp32.toml: {what}" in said()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        ('"arduino:avr:uno"', '"uno"', "[arduino] fqbn 'uno' is no name of a board"),
+        ("stack_bytes = 256", "stack_bytes = -1", "[arduino] stack_bytes is -1, below 0"),
+        (
+            'port = "arduino"\nclock_hz',
+            'port = "mps2"\nclock_hz',
+            "port mps2 has no sketch.ino, which [arduino] builds",
+        ),
+    ],
+)
+def test_a_wrong_fact_of_arduino_is_said(project: Path, old: str, new: str, what: str) -> None:
+    edit(project, old, new, "uno")
+    assert said("uno")[0] == f"error: boards/uno.toml: {what}"
+
+
+def test_a_core_without_kernels_of_its_own_is_fine(project: Path) -> None:
+    edit(project, 'core = "xtensa-lx6"', 'core = "cortex-m3"')
+    assert load_board("esp32").core == "cortex-m3"
+
+
+def test_an_image_needs_a_command_that_makes_it(project: Path) -> None:
+    edit(project, "[serial]", '[image]\nfile = "firmware.img"\n\n[serial]', "host")
+    assert said("host") == [
+        "error: boards/host.toml: [image] lacks make",
+        "  hint: the command that makes {image} of {elf}",
+    ]
+
+
+def test_an_upload_without_a_command_is_refused(project: Path) -> None:
+    variant(project, 'like = "esp32"\n[upload]\ncommand = []\n')
+    assert said("mine") == ["error: boards/mine.toml: [upload] command is empty"]
+
+
+def test_the_name_of_a_board_is_one_for_c_and_folders(project: Path) -> None:
+    (project / "boards" / "my board.toml").write_text('like = "esp32"\n')
+    assert said("my board")[0] == "error: boards/my board.toml: its name goes into C and folders"
+
+
+def test_what_editors_leave_beside_a_board_is_none(project: Path) -> None:
+    (project / "boards" / ".#host.toml").symlink_to("me@here.123")
+    assert ".#host" not in files.board_names()
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b'chip = "\xff"\n', "is not UTF-8 (byte 8)"),
+        ('chip = "x"\n'.encode("utf-16"), "is not UTF-8 (byte 0)"),
+        (b"hello", "is not TOML: Expected '=' after a key in a key/value pair (at end of document)"),
+        (b"", "lacks chip"),
+    ],
+)
+def test_a_file_of_something_else_is_refused(project: Path, content: bytes, what: str) -> None:
+    (project / "boards" / "esp32.toml").write_bytes(content)
+    assert said()[0] == f"error: boards/esp32.toml: {what}"
+
+
+def test_a_file_may_begin_with_the_mark_that_editors_of_windows_write(project: Path) -> None:
+    path = project / "boards" / "esp32.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert load_board("esp32").chip == "ESP32"
 
 
 def test_a_wrong_kind_of_clock_names_the_nearest(project: Path) -> None:
@@ -155,7 +245,7 @@ def test_an_upload_without_an_image_is_refused(project: Path) -> None:
 def test_a_new_board_is_one_file(project: Path) -> None:
     (project / "boards" / "mine.toml").write_text((project / "boards" / "esp32.toml").read_text())
     assert load_board("mine").chip == "ESP32"
-    assert "mine" in board.board_names()
+    assert "mine" in files.board_names()
 
 
 def variant(project: Path, text: str) -> None:
@@ -193,7 +283,7 @@ def test_the_table_shows_every_board_its_tools_and_its_fidelity(capsys: pytest.C
     assert boards.main([]) == 0
     table = capsys.readouterr().out
     rows = {line.split("  ")[0]: re.split(r"  +", line) for line in table.split("\n\n")[0].splitlines()}
-    assert rows.keys() == {"board", *board.board_names()}
+    assert rows.keys() == {"board", *files.board_names()}
     assert {len(row) for row in rows.values()} == {9}
     assert rows["esp32"][:7] == ["esp32", "ESP32", "xtensa-lx6", "192 KB", "4096 KB", "compiled, tflm", "bare metal"]
     assert rows["uno"][5:7] == ["compiled", "Arduino, PlatformIO"]
@@ -224,7 +314,7 @@ def test_the_table_says_what_to_install(
     monkeypatch.setenv("PATH", str(tmp_path))
     assert boards.main(["esp32"]) == 0
     table = capsys.readouterr().out
-    assert "compiler   not found (install gcc-xtensa-lx106 picolibc-xtensa-lx106-elf)" in table
+    assert "compiler   not found (apt install gcc-xtensa-lx106 picolibc-xtensa-lx106-elf)" in table
     assert "QEMU xtensa sim, lx106 core not found (apt install qemu-system-misc)" in table
 
 
@@ -267,7 +357,7 @@ def test_a_board_may_name_its_runtimes_and_the_first_is_the_usual_one() -> None:
     assert "runtimes   tflm" in "\n".join(boards.paragraph(load_board("tflm-host")))
 
 
-@pytest.mark.parametrize("name", board.board_names())
+@pytest.mark.parametrize("name", files.board_names())
 def test_the_harness_opens_the_line_as_the_board_wants_it(name: str) -> None:
     serial = load_board(name).serial
     settings = bench._settings(load_board(name), None)
@@ -277,6 +367,6 @@ def test_the_harness_opens_the_line_as_the_board_wants_it(name: str) -> None:
 
 
 def test_no_board_moves_its_reset_lines_apart() -> None:
-    for name in board.board_names():
+    for name in files.board_names():
         serial = load_board(name).serial
         assert serial.dtr == serial.rts, f"{name}: one of the two alone resets an ESP32 or starts its bootloader"

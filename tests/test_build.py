@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -261,6 +262,31 @@ def test_an_image_that_esptool_refuses_is_said(tmp_path: Path, monkeypatch: pyte
     assert "41m" in str(problem)
 
 
+def test_a_command_that_makes_no_image_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project(tmp_path, "host", monkeypatch)
+    change(tmp_path / "boards" / "host.toml", "[serial]", '[image]\nfile = "x.img"\nmake = ["true"]\n\n[serial]')
+    assert refused("host").lines() == [
+        "error: boards/host.toml: true made no x.img",
+        "  hint: [image] make must write {image}",
+    ]
+
+
+def test_a_missing_compiler_that_no_package_brings_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project(tmp_path, "host", monkeypatch)
+    text = (tmp_path / "boards" / "host.toml").read_text()
+    compilers = text[text.index("[[build") : text.index("[serial]")]
+    change(tmp_path / "boards" / "host.toml", compilers, '[[build.compilers]]\ncommand = "nocc"\n\n')
+    assert refused("host").lines() == ["error: board host: nocc is not installed", "  hint: put it on PATH"]
+
+
+@pytest.mark.parametrize("plan", ["[]", "{}", '{"arena_bytes": 64}'])
+def test_a_plan_of_another_version_is_refused(plan: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project(tmp_path, "host", monkeypatch) / "plan.json").write_text(plan)
+    problem = refused("host")
+    assert re.search(r"plan.json: (holds no JSON object but \[\]|lacks .*weights_bytes)", str(problem))
+    assert "python -m pipeline.generate echo --board host --runtime echo" in "\n".join(problem.lines())
+
+
 def test_a_missing_image_tool_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project(tmp_path, "cortex-m4", monkeypatch)
     change(tmp_path / "boards" / "cortex-m4.toml", "arm-none-eabi-objcopy", "no-such-objcopy")
@@ -294,7 +320,7 @@ def test_boards_that_cannot_be_flashed_say_so(tmp_path: Path, monkeypatch: pytes
 
 def test_flashing_before_building_names_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project(tmp_path, "esp32", monkeypatch)
-    assert flash_refused("echo", "--board", "esp32").hint == "run: make model board=esp32"
+    assert flash_refused("echo", "--board", "esp32").hint == "run: make model name=echo board=esp32 runtime=echo"
 
 
 def test_flashing_needs_a_port_that_exists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

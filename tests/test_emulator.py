@@ -100,6 +100,14 @@ def test_it_runs_the_emulators_own_elf_where_the_port_is_another(folder: Path) -
 
 def test_the_elf_is_filled_in() -> None:
     assert command(board("{elf}", "-x", "{elf}"), Path("/a/b.elf")) == ["/a/b.elf", "-x", "/a/b.elf"]
+    assert command(board("{elf}", "file={elf},raw", "${elf} {x}"), Path("/a"))[1:] == ["file=/a,raw", "${elf} {x}"]
+
+
+def test_a_missing_emulator_that_no_package_brings_says_where_its_name_stands(folder: Path) -> None:
+    host = board("qemu-nothing", "{elf}")
+    assert host.emulator
+    problem = fails(dataclasses.replace(host, emulator=dataclasses.replace(host.emulator, package="")), folder)
+    assert problem.hint == "put it on PATH, or mend [emulator] command in boards/host.toml"
 
 
 def test_a_board_without_emulator_says_to_give_a_port(folder: Path) -> None:
@@ -109,8 +117,8 @@ def test_a_board_without_emulator_says_to_give_a_port(folder: Path) -> None:
 
 
 def test_firmware_that_was_not_built_names_the_command(tmp_path: Path) -> None:
-    problem = fails(board("{elf}"), tmp_path)
-    assert (problem.what, problem.hint) == ("does not exist yet", "run: make model board=host")
+    problem = fails(board("{elf}"), tmp_path / "kws" / "host-tflm")
+    assert (problem.what, problem.hint) == ("does not exist yet", "run: make model name=kws board=host runtime=tflm")
 
 
 def test_a_missing_emulator_names_the_debian_package(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,10 +136,10 @@ def test_a_missing_emulator_names_the_debian_package(folder: Path, monkeypatch: 
 def test_a_missing_python_module_of_an_emulator_says_how_to_install_it(folder: Path) -> None:
     host = board("{python}", "-m", "pipeline.labwired_pty", "{elf}")
     assert host.emulator
-    lacking = dataclasses.replace(host, emulator=dataclasses.replace(host.emulator, module="no_such_emulator"))
+    lacking = dataclasses.replace(host, emulator=dataclasses.replace(host.emulator, module="no_such.emulator"))
     problem = fails(lacking, folder)
-    assert (str(problem), problem.code) == ("no_such_emulator: the emulator of board host is not installed", EXIT_TOOL)
-    assert problem.hint == "pip install no_such_emulator"
+    assert (str(problem), problem.code) == ("no_such.emulator: the emulator of board host is not installed", EXIT_TOOL)
+    assert problem.hint == "pip install no_such.emulator"
 
 
 def test_the_emulator_may_be_a_python_module_of_ours() -> None:

@@ -19,11 +19,22 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_rubbish(tmp_path: Path, m
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(Problem, match="no space left on device") as caught:
         files.write_json(path, {"new": 2})
+    assert (caught.value.where, caught.value.hint) == (str(path), "make room on that disk and run it again")
     monkeypatch.undo()
     assert files.read_json(path, "make") == {"old": 1}
     assert [each.name for each in path.parent.iterdir()] == ["a.json"]
+
+
+def test_a_write_where_a_file_is_in_the_way_says_so(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    with pytest.raises(Problem, match=r"b.json: (not a directory|file exists)") as caught:
+        files.write_json(tmp_path / "a" / "b.json", {})
+    assert caught.value.hint == "a folder is needed where a file is"
+    with pytest.raises(Problem, match="is a directory") as caught:
+        files.write_json(tmp_path, {})
+    assert caught.value.hint == "a file is needed where a folder is"
 
 
 def test_arrays_come_back_as_they_were(tmp_path: Path) -> None:
@@ -64,6 +75,17 @@ def test_what_cannot_be_read_names_the_command_that_makes_it(tmp_path: Path) -> 
         with pytest.raises(Problem, match=r"is not a readable .npz") as caught:
             files.read_arrays(tmp_path / "a.npz", "python -m pipeline.quantize rehab")
         assert caught.value.hint == "run: python -m pipeline.quantize rehab"
+    files.write_arrays(tmp_path / "a.npz", {"x": np.zeros(3)})
+    with pytest.raises(Problem, match="lacks y, z"):
+        files.read_arrays(tmp_path / "a.npz", "make model", ("x", "y", "z"))
+    for text, what in (("[1]", r"holds no JSON object but \[1\]"), ("null", "holds no JSON object but null"),
+                       ('{"x": 1}', "lacks y, z")):  # fmt: skip
+        (tmp_path / "a.json").write_text(text)
+        with pytest.raises(Problem, match=what):
+            files.read_json(tmp_path / "a.json", "make model", ("x", "y", "z"))
+    (tmp_path / "a.json").write_bytes(b'{"\xff')
+    with pytest.raises(Problem, match=r"is not JSON \(not UTF-8 at byte 2\)"):
+        files.read_json(tmp_path / "a.json", "make model")
     (tmp_path / "a.json").write_text('{"cut": ')
     with pytest.raises(Problem, match=r"is not JSON .*line 1"):
         files.read_json(tmp_path / "a.json", "make model")

@@ -239,10 +239,19 @@ def test_a_baseline_is_of_the_same_model_and_board(build: FakeBuild) -> None:
         assert fake.received == 0
 
 
-@pytest.mark.parametrize("content", ["[]", "{}", '{"metrics": 1}', '{"metrics": {"device": null}}', "\xff"])
-def test_another_file_is_no_baseline(build: FakeBuild, content: str) -> None:
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        ("[]", "holds no JSON object but []"),
+        ("{}", "is no report of this harness"),
+        ('{"metrics": 1}', "is no report of this harness"),
+        ('{"metrics": {"device": null}}', "is no report of this harness"),
+        ("\xff", "is not JSON (not UTF-8 at byte 0)"),
+    ],
+)
+def test_another_file_is_no_baseline(build: FakeBuild, content: str, what: str) -> None:
     (build.root / "other.json").write_bytes(content.encode("latin-1"))
-    assert "is no report of this harness" in refused("--baseline", "other.json")
+    assert f"other.json: {what}" in refused("--baseline", "other.json")
 
 
 def test_a_run_without_answers_is_no_baseline(build: FakeBuild) -> None:

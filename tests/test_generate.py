@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -167,12 +169,15 @@ def test_a_layer_name_cannot_break_out_of_its_comment() -> None:
     assert "int x" not in call
 
 
+BOARD = 'core = "host"\narena_bytes = 1_000\nflash_bytes = 1_000\n'
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for folder in ("boards", "models/gesture", "firmware/runtimes/compiled", "build/gesture"):
         (tmp_path / folder).mkdir(parents=True)
-    for file in ("boards/esp32.toml", "models/gesture/model.py"):
-        (tmp_path / file).touch()
+    (tmp_path / "models" / "gesture" / "model.py").touch()
+    (tmp_path / "boards" / "esp32.toml").write_text(BOARD)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -207,6 +212,43 @@ def test_refuses_names_it_does_not_know(arguments: list[str], words: str, projec
     assert "did you mean" in text or "python -m pipeline.quantize gesture" in text
 
 
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (BOARD.replace("arena_bytes = 1_000", 'arena_bytes = "1K"'), "arena_bytes must be a whole number, not '1K'"),
+        (BOARD.replace("arena_bytes = 1_000", "arena_bytes = 1e3"), "arena_bytes must be a whole number, not 1000.0"),
+        (BOARD.replace('"host"', "6"), "core must be text, not 6"),
+        ("", "lacks core"),
+        ("hello", "is not TOML: "),
+        ('like = "esp23"', "like: there is no board esp23"),
+        ('like = "esp32"', "like: esp32 is itself like esp32"),
+    ],
+)
+def test_refuses_a_board_whose_core_and_memory_it_cannot_read(text: str, what: str, project: Path) -> None:
+    (project / "build" / "gesture" / "model.tflite").write_bytes(gesture())
+    (project / "boards" / "esp32.toml").write_text(text)
+    with pytest.raises((Problem, Problems)) as caught:
+        main(["gesture", "--board", "esp32"])
+    assert caught.value.lines()[0].startswith(f"error: boards/esp32.toml: {what}")
+
+
+def test_the_core_is_known_however_toml_writes_it(project: Path) -> None:
+    (project / "build" / "gesture" / "model.tflite").write_bytes(gesture())
+    (project / "boards" / "esp32.toml").write_text(BOARD.replace('"host"', "'xtensa-lx6'"))
+    assert main(["gesture", "--board", "esp32"]) == 0
+    plan = json.loads((project / "build" / "gesture" / "esp32-compiled" / "plan.json").read_text())
+    assert plan["core"] == "xtensa-lx6"
+
+
+@pytest.mark.parametrize(("content", "what"), [(b"[]", "holds no JSON object but []"), (b"{", "is not JSON")])
+def test_refuses_a_damaged_quantize_json(content: bytes, what: str, project: Path) -> None:
+    (project / "build" / "gesture" / "model.tflite").write_bytes(gesture())
+    (project / "build" / "gesture" / "quantize.json").write_bytes(content)
+    with pytest.raises(Problem, match=re.escape(what)) as caught:
+        main(["gesture", "--board", "esp32"])
+    assert caught.value.hint == "run: python -m pipeline.quantize gesture"
+
+
 def test_compiles_without_tensorflow(trained: Callable[[str], Path]) -> None:
     path = trained("rehab") / "model.tflite"
     program = (
@@ -219,8 +261,9 @@ def test_compiles_without_tensorflow(trained: Callable[[str], Path]) -> None:
 
 def test_a_model_that_is_too_large_for_the_board_is_refused_before_anything_is_written(project: Path) -> None:
     (project / "build" / "gesture" / "model.tflite").write_bytes(gesture())
-    (project / "boards" / "esp32.toml").write_text("arena_bytes = 67\nflash_bytes = 1_00\n")
-    (project / "boards" / "roomy.toml").write_text("arena_bytes = 1_000\nflash_bytes = 50\n")
+    (project / "boards" / "esp32.toml").write_text('core = "x"\narena_bytes = 67\nflash_bytes = 1_00\n')
+    (project / "boards" / "roomy.toml").write_text('core = "x"\narena_bytes = 0x3E8\nflash_bytes = 50\n')
+    (project / "boards" / "broken.toml").write_text("somebody is at it")
     with pytest.raises(Problems) as caught:
         main(["gesture", "--board", "esp32"])
     weights = compile_model(gesture(), "m").weights_bytes

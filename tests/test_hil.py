@@ -167,6 +167,18 @@ def test_refuses_another_board_or_runtime_than_asked(build: FakeBuild, tmp_path:
     assert lines[0] == "error: PORT: the device has board host, plan.json nano"
 
 
+def test_a_model_that_is_not_the_one_of_quantize_json_is_refused(build: FakeBuild) -> None:
+    (build.root / "build" / "demo" / "model.tflite").write_bytes(b"abc")
+    assert "model.tflite: is model ba7816bf, quantize.json beside it is of 5f1c02ab" in refusal(build)[0]
+
+
+@pytest.mark.parametrize("file", ["plan.json", "size.json", "../quantize.json"])
+@pytest.mark.parametrize(("text", "what"), [("[]", "holds no JSON object but []"), ("{}", "lacks ")])
+def test_a_file_of_another_version_is_refused_before_the_run(build: FakeBuild, file: str, text: str, what: str) -> None:
+    (build.folder / file).write_text(text)
+    assert what in refusal(build)[0]
+
+
 @pytest.mark.parametrize("lost", ["plan.json", "size.json", "../reference.npz", "../quantize.json"])
 def test_a_missing_file_names_the_command_that_makes_it(build: FakeBuild, lost: str) -> None:
     (build.folder / lost).unlink()

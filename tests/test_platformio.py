@@ -47,6 +47,15 @@ def pio(*words: str) -> str:
     return done.stdout
 
 
+def test_without_a_board_that_it_knows_there_is_no_project(project: Path) -> None:
+    for name in ("uno", "mega2560", "nano33ble"):
+        (project / "boards" / f"{name}.toml").unlink()
+    for path in (project / "boards").glob("*-arduino.toml"):
+        path.unlink()
+    with pytest.raises(Problem, match="boards: there is none that PlatformIO knows"):
+        platformio.main(["echo"])
+
+
 def test_platformio_accepts_the_project_and_finds_one_environment_a_board(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
+import sys
+
 import pytest
 
 from pipeline.problem import EXIT_DEVICE, EXIT_INTERRUPTED, EXIT_USER, Problem, Problems, did_you_mean, raise_all, run
@@ -41,6 +45,40 @@ def test_ctrl_c_is_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
         raise KeyboardInterrupt
 
     assert outcome(main, capsys) == (EXIT_INTERRUPTED, "interrupted\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "lines"),
+    [
+        (IsADirectoryError(21, "Is a directory", "x"), "x: is a directory\n  hint: a file is needed where a folder is"),
+        (PermissionError(13, "Permission denied", "x"),
+         "x: permission denied\n  hint: this user may not: see ls -l of it and of its folder"),
+        (OSError(28, "No space left on device"),
+         "disk: no space left on device\n  hint: make room on that disk and run it again"),
+    ],
+)  # fmt: skip
+def test_what_the_system_refuses_of_a_file_is_no_traceback(
+    error: OSError, lines: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def main(argv: list[str]) -> int:
+        raise error
+
+    assert outcome(main, capsys) == (EXIT_USER, f"error: {lines}\n")
+
+
+def test_an_error_of_the_system_that_names_no_file_is_a_mistake_of_ours() -> None:
+    def main(argv: list[str]) -> int:
+        raise OSError(9, "Bad file descriptor")
+
+    with pytest.raises(OSError, match="Bad file"):
+        run(main)
+
+
+def test_a_reader_that_has_enough_is_no_traceback() -> None:
+    code = "from pipeline.problem import run; run(lambda argv: print('x' * 100_000) or 0)"
+    command = f"{shlex.quote(sys.executable)} -c {shlex.quote(code)} | head -c 1"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("x", "")
 
 
 def test_an_unknown_name_gets_the_nearest_or_all() -> None:

@@ -15,7 +15,8 @@ import pytest
 from conftest import ROOT, stage
 
 from pipeline import build, files, wire
-from pipeline.board import board_names, load_board
+from pipeline.board import load_board
+from pipeline.files import board_names
 from pipeline.problem import Problem
 from pipeline.tflm_host import Interpreter, Session, info_body
 from pipeline.wire import Frame

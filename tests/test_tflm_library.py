@@ -126,7 +126,7 @@ def test_what_is_not_there_is_named_all_at_once(project: Path, monkeypatch: pyte
 
 
 def test_local_toml_is_no_board(monkeypatch: pytest.MonkeyPatch, project: Path) -> None:
-    from pipeline.board import board_names
+    from pipeline.files import board_names
 
     (project / "boards" / "local.toml").touch()
     (project / "boards" / "pico.toml").touch()
