@@ -42,8 +42,11 @@ def package(name: str, board: Board) -> Path:
     raise_all(too_large(made, name, board.name))
     word = c_prefix(name)
     reference = files.read_arrays(folder / "reference.npz", made_by, ("inputs", "outputs", "labels"))
-    windows = files.read_arrays(folder / "windows.npz", f"python -m pipeline.windows {name}", ["x_test"])
-    view = _view(word, board, quantize, _example(folder, quantize, reference, windows["x_test"]))
+    if quantize["standardise"] is None:
+        windows = metrics.dequantize(reference["inputs"], quantize["input"])
+    else:
+        windows = files.read_arrays(folder / "windows.npz", f"python -m pipeline.windows {name}", ["x_test"])["x_test"]
+    view = _view(word, board, quantize, _example(folder, quantize, reference, windows))
     view["ram"] = made.layout.arena_bytes
     texts = _texts(word, view)
     generated = sources(made, content, f"{word}_model")
@@ -60,6 +63,21 @@ def check_plain(name: str, quantize: Facts) -> None:
     if types not in (["int8"] * 2, ["int16"] * 2):
         what = "has several inputs or outputs, or others than int8 or int16: a package knows one of each"
         raise Problem(name, what, "its C is in the folder that make model names: take it as it is")
+    if "classes" in quantize["output"]:
+        what = "decides by the value of its only output: a package takes the largest of several"
+        raise Problem(name, what, "its C is in the folder that make model names: take it as it is")
+
+
+def described(quantize: Facts) -> dict[str, Any]:
+    """What windows are made of; of a model that does not say, just values."""
+    return dict(quantize["window"] or {"hz": 0.0, "channels": ["values"], "unit": "what the model was trained on"})
+
+
+def _standardised(quantize: Facts) -> tuple[Real, Real]:
+    """Mean and deviation of each channel; of a model that takes values as they are, 0 and 1."""
+    channels = len(described(quantize)["channels"])
+    known = quantize["standardise"] or {"mean": [0.0] * channels, "scale": [1.0] * channels}
+    return np.asarray(known["mean"], np.float32), np.asarray(known["scale"], np.float32)
 
 
 def _texts(word: str, view: Facts) -> dict[str, str]:
@@ -99,22 +117,22 @@ def _kernels(board: Board, generated: Mapping[str, str]) -> dict[str, str]:
 
 
 def _example(folder: Path, quantize: Facts, reference: Mapping[str, NDArray[Any]], windows: Real) -> dict[str, Any]:
-    """A test window in physical units [samples, channels] that is labelled rightly and quantizes to the reference's
-    values by the package's own arithmetic; for anomaly detection a fault."""
-    constants = quantize["standardise"]
-    mean, scale = (np.asarray(constants[key], np.float32) for key in ("mean", "scale"))
+    """A test window in physical units [samples, channels] that is labelled rightly, if possible not with the first
+    label, and quantizes to the reference's values by the package's own arithmetic; for anomaly detection a fault."""
+    mean, scale = _standardised(quantize)
     dtype = metrics.single(quantize["input"])[1]
     apart = 0 if dtype == np.int8 else 1  # steps; of 16 bits float32 does not round each as the reference did
     gain = (1 / (scale.astype(np.float64) * quantize["input"]["scale"])).astype(np.float32)
     offset = (quantize["input"]["zero_point"] - mean.astype(np.float64) * gain).astype(np.float32)
     predicted = predictions(quantize, reference)
-    right = np.flatnonzero((predicted == reference["labels"]) & (predicted > 0))
-    for index in right:
-        raw = np.asarray(windows[index] * scale + mean, np.float32).reshape(-1, len(gain))
+    right, anomaly = predicted == reference["labels"], quantize["task"]["kind"] == "anomaly"
+    for index in (*np.flatnonzero(right & (predicted > 0)), *np.flatnonzero(right & (predicted == 0) & (not anomaly))):
+        raw = np.asarray(windows[index].reshape(-1, len(gain)) * scale + mean, np.float32)
         asked = reference["inputs"][index].reshape(-1).view(dtype).reshape(raw.shape)
         if np.abs(quantized(raw, gain, offset, dtype) - asked.astype(np.int64)).max() <= apart:
             return {"raw": raw, "label": int(predicted[index]), "gain": gain, "offset": offset}
-    raise Problem(folder, "has no test window that the model labels rightly", f"make train name={quantize['model']}")
+    hint = "windows() of its file gives others" if quantize["standardise"] is None else "train it anew"
+    raise Problem(folder, "has no test window that the model labels rightly", hint)
 
 
 def predictions(quantize: Facts, reference: Mapping[str, NDArray[Any]]) -> NDArray[np.int64]:
@@ -136,7 +154,7 @@ def quantized(raw: Real, gain: Real, offset: Real, dtype: np.dtype[Any]) -> NDAr
 
 def _view(word: str, board: Board, quantize: Facts, example: Facts) -> dict[str, Any]:
     """What the templates name."""
-    window, task, raw = quantize["window"], quantize["task"], example["raw"]
+    window, task, raw = described(quantize), quantize["task"], example["raw"]
     samples, channels = raw.shape
     anomaly, upper, (_, dtype) = task["kind"] == "anomaly", word.upper(), metrics.single(quantize["input"])
     named = list(window["channels"])
@@ -156,9 +174,12 @@ def _view(word: str, board: Board, quantize: Facts, example: Facts) -> dict[str,
         "label_call": f"{word}_label(input, output)" if anomaly else f"{word}_label(output)",
         "example_label": example["label"], "example": _rows(raw), "provenance": source,
         "gains": _rows(example["gain"]), "offsets": _rows(example["offset"]),
-        "hop": max(samples // 2, 1), "timed": samples > 1, "period": round(1e6 / window["hz"]),
+        "hop": max(samples // 2, 1) if window["hz"] else samples, "timed": samples > 1 and window["hz"] > 0,
+        "period": round(1e6 / window["hz"]) if window["hz"] else 0,
+        "quantizing": "Quantize" if quantize["standardise"] is None else "Standardise and quantize",
+        "recorded": "random" if quantize.get("drawn") else "recorded",
         "functions": [f"{word}_{function}" for function in FUNCTIONS],
-        "constants": [f"{upper}_{constant}" for constant in CONSTANTS],
+        "constants": [f"{upper}_{constant}" for constant in CONSTANTS if window["hz"] or constant != "HZ"],
     }  # fmt: skip
 
 

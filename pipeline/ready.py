@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -103,6 +104,10 @@ def _edges(source: ReadySource, graph: Graph) -> Facts:
         what = f"judges output {source.spec.output}, the model has {len(graph.outputs)}"
         raise Problem(source.path, what, "READY's output counts from 0")
     first, last = edges.facts(graph.edge("input")), edges.facts(graph.edge("output"), source.spec.output)
+    window, taken = source.spec.window, sum(tensor.count for tensor in graph.edge("input"))
+    if window and (math.prod(window.shape) != taken or taken % len(window.channels)):
+        what = f"READY's window is {window.shape} of {len(window.channels)} channels, the model takes {taken} values"
+        raise Problem(source.path, what, "a window's shape has as many values, and a whole number for each channel")
     if source.spec.task == "classification" and graph.edge("output")[source.spec.output].count == 1:
         last["classes"] = len(source.spec.labels)
     return {"input": first, "output": last}
@@ -148,7 +153,8 @@ def make(name: str) -> Facts:
         "metrics": {"float": None, "pruned": None, "int8": int8},
         "limits": asdict(Limits(metric, int8[metric], 0.0, 0.0)), "sparsity": [], "reference": engine,
         "rule": RULE["data" if found else "drawn"], "provenance": asdict(source.spec.provenance), "groups": ["all"],
-        "hop": source.spec.stream,
+        "hop": source.spec.stream, "standardise": None, "drawn": found is None,
+        "window": asdict(source.spec.window) if source.spec.window else None,
     }  # fmt: skip
     write_json(folder / "quantize.json", facts)
     return facts

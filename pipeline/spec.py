@@ -239,6 +239,7 @@ class Ready:
     seed: int = 1
     output: int = 0  # which of several is judged
     stream: int | None = None  # as in Model
+    window: Window | None = None  # what an input is made of; packages say it
 
     def __post_init__(self) -> None:
         """As Model's."""

