@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.problem import Problem, Problems, gist
 from pipeline.progress import progress
 from pipeline.spec import Model, Side
 from pipeline.windows import Augment, given
@@ -61,17 +63,41 @@ def fit(
     stop = keras.callbacks.EarlyStopping(watched, patience=course.patience or 0, restore_best_weights=True)
     weights = class_weights(train.y) if classify else None
     with progress(course.title, course.epochs) as advance:
-        show = keras.callbacks.LambdaCallback(on_epoch_end=lambda _, logs: advance(1, _note(logs, watched)))
-        history = network.fit(
-            batches(keras, network, train, spec, augment, weights),
+
+        def show(epoch: int, logs: dict[str, float]) -> None:
+            _check_loss(course, epoch, logs)
+            advance(1, _note(logs, watched))
+
+        shown = keras.callbacks.LambdaCallback(on_epoch_end=show)
+        history = _fitted(
+            network,
+            course,
+            x=batches(keras, network, train, spec, augment, weights),
             validation_data=(given(network, val.x), val.y if classify else val.x) if len(val.x) else None,
-            epochs=course.epochs,
-            verbose=0,
-            shuffle=False,
-            callbacks=[schedule, show, *([stop] if course.patience else []), *callbacks],
-        ).history
+            callbacks=[schedule, shown, *([stop] if course.patience else []), *callbacks],
+        )
     kept = stop.best_epoch + 1 if course.patience else len(history[watched])
     return Fit({key: [round(float(v), 6) for v in values] for key, values in history.items()}, kept, weights)
+
+
+def _fitted(network: Any, course: Course, **settings: Any) -> dict[str, list[float]]:
+    """The history of network.fit(); a Problem in place of whatever TensorFlow raises of the network."""
+    try:
+        history: dict[str, list[float]] = network.fit(
+            epochs=course.epochs, verbose=0, shuffle=False, **settings
+        ).history
+    except (Problem, Problems):
+        raise
+    except Exception as error:  # any: a layer may raise what it likes
+        raise Problem(course.title, f"the network cannot be fitted: {gist(error)}") from error
+    return history
+
+
+def _check_loss(course: Course, epoch: int, logs: dict[str, float]) -> None:
+    for name in ("loss", "val_loss"):
+        if not math.isfinite(logs.get(name, 0.0)):
+            what = f"{name.replace('_', ' ')} is {logs[name]} in epoch {epoch + 1}"
+            raise Problem(course.title, what, f"try a lower rate than {course.rate:g}")
 
 
 def batches(

@@ -10,7 +10,7 @@ from pipeline import metrics
 from pipeline.files import build_dir, write_json
 from pipeline.fit import Course, fit
 from pipeline.model_file import Source, load_model
-from pipeline.network import build_network, keras, outputs, task_of
+from pipeline.network import build_network, check_outputs, keras, outputs, task_of
 from pipeline.problem import Problem
 from pipeline.spec import Side
 from pipeline.windows import augmentation, current_windows, restandardise
@@ -49,6 +49,7 @@ def _fold(source: Source, whole: Side, parts: list[list[int]], index: int, facts
         [whole.of(groups) for groups in (learnt, watched, held)], facts["standardise"], *source.spec.shapes
     )
     network, settings = build_network(source), source.spec.training
+    check_outputs(source, network, train.x)
     title = f"{source.name}: fold {index + 1} of {len(parts)}"
     course = Course(title, settings.epochs, settings.rate, settings.patience)
     keras_ = keras(source.spec.seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.cores import PATTERNS
 from pipeline.files import needed
 from pipeline.keras3 import activations, as_tf_keras, is_keras3
 from pipeline.model_file import Source
-from pipeline.problem import EXIT_TOOL, Problem
+from pipeline.problem import EXIT_TOOL, Problem, gist
 from pipeline.spec import Model
 from pipeline.windows import given
 
 Task = dict[str, Any]
+MOST = 1.001  # that a probability may be, rounded
+CHECKED = 64  # windows, before anything is fitted
 # An LSTM like this becomes UNIDIRECTIONAL_SEQUENCE_LSTM.
 FUSED_LSTM = {"activation": "tanh", "recurrent_activation": "sigmoid", "use_bias": True, "recurrent_dropout": 0.0}
 
@@ -60,12 +64,56 @@ def build_network(source: Source) -> Any:
     keras_ = keras(source.spec.seed)
     network = source.network()
     if is_keras3(network):
+        if type(network).__name__ == "Sequential" and not network.built:
+            raise _unknown_inputs(source, network)
         network = as_tf_keras(network, keras_, source.path)
     if not isinstance(network, keras_.Model):
         made = f"{type(network).__module__.split('.')[0]} {type(network).__name__}"
         raise Problem(source.path, f"network() gives a {made}, not a Keras model", "return a Sequential or a Model")
+    if not network.inputs:
+        raise _unknown_inputs(source, network)
     _check_edges(source, network)
+    _check_saved(source, network, keras_)
+    if source.spec.training.epochs and not network.trainable_weights:
+        hint = "one that is trained already says Training(epochs=0)"
+        raise Problem(source.path, "network() has no weights that are trainable", hint)
     return network
+
+
+def _unknown_inputs(source: Source, network: Any) -> Problem:
+    what = f"network() gives a {type(network).__name__} that does not say what it takes"
+    hint = f"begin a Sequential with layers.Input({source.spec.shapes[0]}), or return Model(inputs, outputs)"
+    return Problem(source.path, what, hint)
+
+
+def _check_saved(source: Source, network: Any, keras_: Any) -> None:
+    """The network is one that the next stages can load: its layers are of Keras, and in float32."""
+    inner = [layer for layer in network.submodules if isinstance(layer, keras_.layers.Layer)]
+    for layer in inner:
+        if type(layer).__module__.split(".")[0] != "tf_keras" or type(layer).__name__ == "Lambda":
+            what = f"layer {layer.name} is a {type(layer).__name__}, which prune cannot load again"
+            raise Problem(source.path, what, "take a layer of Keras, or compute it in windows()")
+        if layer.compute_dtype in ("float16", "bfloat16", "float64"):
+            what = f"layer {layer.name} computes in {layer.compute_dtype}"
+            raise Problem(source.path, what, "quantization begins with float32")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.keras"
+        try:
+            network.save(path)
+            keras_.models.load_model(path, compile=False)
+        except Exception as error:  # any: Keras has one for each layer
+            what = f"network() gives one that cannot be saved and loaded again: {gist(error)}"
+            raise Problem(source.path, what, 'activations by name: "relu6" for tf.nn.relu6') from error
+
+
+def check_outputs(source: Source, network: Any, x: NDArray[np.float32]) -> None:
+    """What is fine-tuned gives probabilities for windows, where it tells classes: its loss is made for them."""
+    spec = source.spec
+    if spec.task == "classification" and (spec.training.epochs or any(map(spec.share, PATTERNS))):
+        made = outputs(network, x[:CHECKED], spec.output)
+        if made.min() < 0 or made.max() > MOST:
+            what = f"network() gives {made.min():.3g} to {made.max():.3g}, not probabilities"
+            raise Problem(source.path, what, 'end it with activation="softmax"')
 
 
 def _check_edges(source: Source, network: Any) -> None:
@@ -121,8 +169,17 @@ def _roll(tree: Any, loops: Collection[str]) -> bool:
 
 def outputs(network: Any, x: NDArray[np.float32], judged: int = 0) -> NDArray[np.float32]:
     """The network's outputs [n, *out] for windows [n, *shape]; of several outputs the judged one's."""
-    made = network.predict(given(network, x), batch_size=256, verbose=0)
-    return np.asarray(made[judged] if isinstance(made, list) else made, np.float32)
+    where = f"network {network.name}"
+    try:
+        made = network.predict(given(network, x), batch_size=256, verbose=0)
+    except Exception as error:  # any: a layer may raise what it likes
+        raise Problem(where, f"cannot be run on windows: {gist(error)}") from error
+    found = np.asarray(made[judged] if isinstance(made, list) else made, np.float32)
+    if not np.isfinite(found).all():
+        raise Problem(
+            f"network {network.name}", "gives outputs that are not finite", "are its weights nan or infinite?"
+        )
+    return found
 
 
 def task_of(spec: Model) -> Task:
@@ -135,9 +192,11 @@ def load_network(path: Path, made_by: str, seed: int) -> Any:
     """A network that a stage saved; a missing or broken file names the command that makes it."""
     try:
         return keras(seed).models.load_model(needed(path, made_by), compile=False)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise Problem(path, f"is not a network that tf_keras reads: {reason}", f"run: {made_by}") from error
+    except Problem:
+        raise
+    except Exception as error:  # any: what a damaged file leads to
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise Problem(path, f"is not a network that tf_keras reads: {said}", f"run: {made_by}") from error
 
 
 def save_network(network: Any, path: Path) -> None:

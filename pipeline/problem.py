@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import errno
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable
 
@@ -70,6 +71,14 @@ def refused(error: OSError, where: object = "") -> Problem:
     """What the operating system refused; `where` when the error does not say, or names a file nobody knows."""
     reason = error.strerror or str(error)
     return Problem(where or error.filename or "disk", reason[:1].lower() + reason[1:], _HINTS.get(error.errno or 0, ""))
+
+
+def gist(error: Exception) -> str:
+    """The line of a long message of TensorFlow's that says what is wrong."""
+    lines = [" ".join(line.split()) for line in str(error).splitlines()]
+    told = [line for line in lines if line and not line.startswith(("[[", "•", "Call arguments", "Arguments received"))]
+    errors = [line for line in told if re.match(r"\w+Error: ", line)]
+    return (errors or told or [type(error).__name__])[-1]
 
 
 def run(main: Callable[[list[str]], int]) -> None:

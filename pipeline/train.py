@@ -14,7 +14,7 @@ from pipeline.files import build_dir, write_bytes, write_json
 from pipeline.fit import Course, fit
 from pipeline.limits import check_minimum
 from pipeline.model_file import load_model
-from pipeline.network import Task, build_network, keras, outputs, save_network, task_of
+from pipeline.network import Task, build_network, check_outputs, keras, outputs, save_network, task_of
 from pipeline.problem import run
 from pipeline.windows import Arrays, augmentation, current_windows, side_of
 
@@ -37,6 +37,7 @@ def train(name: str) -> int:
     course = Course(f"{name}: training", settings.epochs, settings.rate, settings.patience)
     augment = augmentation(source, facts["standardise"])
     sides = side_of(arrays, "train"), side_of(arrays, "val")
+    check_outputs(source, network, sides[0].x)
     fitted = fit(keras(source.spec.seed), network, source.spec, *sides, course, augment)
     task = task_of(source.spec)
     figures = evaluate(network, task, arrays, "float")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pipeline import data, spec
 from pipeline.files import build_dir, read_arrays, read_json, write_arrays, write_json
 from pipeline.model_file import Source, load_model, model_path
-from pipeline.problem import run
+from pipeline.problem import Problem, run
 from pipeline.progress import say
 from pipeline.spec import Side, Splits
 from pipeline.splits import check_splits
@@ -90,9 +90,21 @@ def augmentation(source: Source, constants: dict[str, Any]) -> Augment | None:
     change, (mean, scale) = source.augment, _constants(constants)
 
     def standardised(x: NDArray[np.float32], random: np.random.Generator) -> NDArray[np.float32]:
-        return ((change(x * scale + mean, random) - mean) / scale).astype(np.float32)
+        made = change(x * scale + mean, random)
+        return ((_same_windows(source, made, x.shape) - mean) / scale).astype(np.float32)
 
     return standardised
+
+
+def _same_windows(source: Source, made: Any, shape: tuple[int, ...]) -> NDArray[Any]:
+    """What `augment` gave, as an array; a Problem where that is not as many windows of the same shape."""
+    array = np.asarray(made) if isinstance(made, list | np.ndarray) else np.zeros(())
+    if array.shape != shape or array.dtype.kind not in "biuf":
+        found = f"{array.dtype} {array.shape}" if array.ndim else f"a {type(made).__name__}"
+        raise Problem(source.path, f"augment() gives {found} for windows {shape}", "return the windows, each changed")
+    if not np.isfinite(array).all():
+        raise Problem(source.path, "augment() gives numbers that are not finite")
+    return array
 
 
 def restandardise(

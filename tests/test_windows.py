@@ -17,6 +17,7 @@ from pipeline.model_file import load_model
 from pipeline.problem import Problem, Problems
 from pipeline.spec import Side, Splits
 from pipeline.splits import check_splits
+from pipeline.windows import Augment
 
 
 def test_cuts_overlapping_windows_and_pads_none() -> None:
@@ -185,6 +186,24 @@ def test_augmentation_works_in_physical_units(tiny_project: Path) -> None:
     change = windows.augmentation(source, {"mean": [10.0, 0.0], "scale": [2.0, 4.0]})
     assert change is not None
     assert change(np.zeros((1, 1, 2), np.float32), np.random.default_rng(0)).tolist() == [[[0.5, 0.25]]]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda x, random: None, r"augment\(\) gives a NoneType for windows \(4, 32, 2\)$"),
+        (lambda x, random: (x, random), r"augment\(\) gives a tuple for windows"),
+        (lambda x, random: x[1:], r"augment\(\) gives float32 \(3, 32, 2\) for windows \(4, 32, 2\)$"),
+        (lambda x, random: x[..., :1], r"augment\(\) gives float32 \(4, 32, 1\) for windows"),
+        (lambda x, random: np.fft.fft(x), r"augment\(\) gives complex128 \(4, 32, 2\) for windows"),
+        (lambda x, random: x * np.nan, r"augment\(\) gives numbers that are not finite$"),
+    ],
+)
+def test_refuses_what_augment_makes_no_windows_of(tiny_project: Path, change: Augment, said: str) -> None:
+    made = windows.augmentation(replace(load_model("tiny"), augment=change), {"mean": [1.0, 0.0], "scale": [2.0, 4.0]})
+    assert made is not None
+    with pytest.raises(Problem, match=said):
+        made(np.zeros((4, 32, 2), np.float32), np.random.default_rng(0))
 
 
 def test_restandardising_forgets_the_first_constants(tiny_project: Path) -> None:
