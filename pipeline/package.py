@@ -42,7 +42,7 @@ def package(name: str, board: Board) -> Path:
     raise_all(too_large(made, name, board.name))
     word = c_prefix(name)
     reference = files.read_arrays(folder / "reference.npz", made_by, ("inputs", "outputs", "labels"))
-    if quantize["standardise"] is None:
+    if quantize.get("standardise") is None:
         windows = metrics.dequantize(reference["inputs"], quantize["input"])
     else:
         windows = files.read_arrays(folder / "windows.npz", f"python -m pipeline.windows {name}", ["x_test"])["x_test"]
@@ -70,13 +70,13 @@ def check_plain(name: str, quantize: Facts) -> None:
 
 def described(quantize: Facts) -> dict[str, Any]:
     """What windows are made of; of a model that does not say, just values."""
-    return dict(quantize["window"] or {"hz": 0.0, "channels": ["values"], "unit": "what the model was trained on"})
+    return dict(quantize.get("window") or {"hz": 0.0, "channels": ["values"], "unit": "what the model was trained on"})
 
 
 def _standardised(quantize: Facts) -> tuple[Real, Real]:
     """Mean and deviation of each channel; of a model that takes values as they are, 0 and 1."""
     channels = len(described(quantize)["channels"])
-    known = quantize["standardise"] or {"mean": [0.0] * channels, "scale": [1.0] * channels}
+    known = quantize.get("standardise") or {"mean": [0.0] * channels, "scale": [1.0] * channels}
     return np.asarray(known["mean"], np.float32), np.asarray(known["scale"], np.float32)
 
 
@@ -131,7 +131,7 @@ def _example(folder: Path, quantize: Facts, reference: Mapping[str, NDArray[Any]
         asked = reference["inputs"][index].reshape(-1).view(dtype).reshape(raw.shape)
         if np.abs(quantized(raw, gain, offset, dtype) - asked.astype(np.int64)).max() <= apart:
             return {"raw": raw, "label": int(predicted[index]), "gain": gain, "offset": offset}
-    hint = "windows() of its file gives others" if quantize["standardise"] is None else "train it anew"
+    hint = "windows() of its file gives others" if quantize.get("standardise") is None else "train it anew"
     raise Problem(folder, "has no test window that the model labels rightly", hint)
 
 
@@ -176,7 +176,7 @@ def _view(word: str, board: Board, quantize: Facts, example: Facts) -> dict[str,
         "gains": _rows(example["gain"]), "offsets": _rows(example["offset"]),
         "hop": max(samples // 2, 1) if window["hz"] else samples, "timed": samples > 1 and window["hz"] > 0,
         "period": round(1e6 / window["hz"]) if window["hz"] else 0,
-        "quantizing": "Quantize" if quantize["standardise"] is None else "Standardise and quantize",
+        "quantizing": "Quantize" if quantize.get("standardise") is None else "Standardise and quantize",
         "recorded": "random" if quantize.get("drawn") else "recorded",
         "functions": [f"{word}_{function}" for function in FUNCTIONS],
         "constants": [f"{upper}_{constant}" for constant in CONSTANTS if window["hz"] or constant != "HZ"],

@@ -22,7 +22,7 @@ from pipeline.importer import peel_edges
 from pipeline.islands import in_integers
 from pipeline.model_file import ReadySource, load_ready
 from pipeline.passes import shapes_known, without_dead
-from pipeline.problem import Problem, run
+from pipeline.problem import Problem, raise_all, run
 from pipeline.spec import Limits
 
 RULE = {
@@ -131,6 +131,7 @@ def make(name: str) -> Facts:
     source, folder = load_ready(name), build_dir(name)
     content = int8_model(_content(source), f"models/{name}")
     graph = read(content, f"models/{name}")
+    raise_all(edges.problems(graph, f"models/{name}"))
     found, quants = _found(source, graph.edge("input")), _edges(source, graph)
     inputs = found[0] if found else drawn(source, graph.edge("input"))
     outputs, engine = reference.outputs(content, inputs, f"{name}: reference", f"build/{name}/model.tflite")

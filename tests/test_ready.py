@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from pipeline import __main__ as whole_line
 from pipeline import data, files, flatbuffer, model_file, ready
 from pipeline.generate import compile_model
 from pipeline.graph import Graph, Node, Quant, Tensor
-from pipeline.problem import Problem
+from pipeline.problem import Problem, Problems
 
 MODEL = """
 import pathlib
@@ -101,6 +102,16 @@ def test_real_windows_are_quantized_as_the_model_takes_them(project: Path, dtype
     np.save(project / "x.npy", np.where(values > x.scale, np.nan, values))
     with pytest.raises(Problem, match=r"windows\(\) gives values that are not finite"):
         ready.make("gesture")
+
+
+def test_a_model_of_floats_is_refused_before_anything_runs(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    graph = flatbuffer.read(gesture(), "x")
+    tensors = tuple(replace(tensor, dtype="float32", quant=None, data=None) for tensor in graph.tensors)
+    floats = flatbuffer.write(replace(graph, tensors=tensors))
+    (project / "models" / "gesture" / "gesture.tflite").write_bytes(floats)
+    with pytest.raises(Problems, match=r"models/gesture: its input \S+ is float32, not int8") as caught:
+        ready.make("gesture")
+    assert "representative_dataset" in caught.value.problems[0].hint and capfd.readouterr().err == ""
 
 
 LABELS = '("left", "right", "none")'
