@@ -12,12 +12,12 @@ from pipeline.arduino import Arduino
 from pipeline.commands import UPLOAD_PLACES, Emulator, Image, Upload, emulator_problems, image_problems, unknown_places
 from pipeline.cores import misspelt
 from pipeline.memory import USUAL, Memory, unknown
+from pipeline.ports import MOST_BAUD
 from pipeline.problem import Problem, did_you_mean, raise_all
 from pipeline.table import board_table, read_table
 
 FEATURES = ("layers", "mlperf")  # of the firmware, that a board may leave out
 IDF_TOOL = "idf.py"
-MOST_BAUD = 20_000_000
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline import files, words
 from pipeline.board import Board, load_board
-from pipeline.problem import EXIT_DEVICE, Problem, raise_all
+from pipeline.problem import EXIT_DEVICE, Problem, did_you_mean, raise_all
 from pipeline.rungs import Answered
 from pipeline.wire import Info
 
@@ -70,6 +70,9 @@ def read(name: str, board: Board, runtime: str, parent: Path, folder: Path, made
 
 def firmwares(name: str | None, board: str, runtime: str) -> list[str]:
     """Names of the models that were built for a board, or just the one asked for."""
+    known = {path.name for path in (files.project_root() / "build").glob("*") if path.is_dir()} | {*files.model_names()}
+    if name and name not in known:
+        raise Problem("build", f"there is no model {name}", did_you_mean(name, known))
     if name:
         return [name]
     return sorted(path.parent.name for path in (files.project_root() / "build").glob(f"*/{board}-{runtime}"))

@@ -67,6 +67,8 @@ class Child:
 
     def _start(self, talks: bool) -> subprocess.Popen[bytes]:
         pipe = subprocess.PIPE
+        if not self.command.strip():
+            raise Problem(self.name, "names no command", f"as in {self.name.strip()}./device")
         try:
             return subprocess.Popen(
                 shlex.split(self.command),
@@ -76,10 +78,9 @@ class Child:
                 stderr=self._log,
                 start_new_session=True,
             )
-        except (OSError, ValueError, IndexError) as error:
-            reason = getattr(error, "strerror", None) or str(error) or "no command"
-            program = (self.command.split() or ["the command"])[0]
-            hint = f"install {Path(program).name}, or give its full path"
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            hint = f"install {Path(self.command.split()[0]).name}, or give its full path"
             raise Problem(self.name, f"does not start ({reason})", hint, EXIT_TOOL) from error
 
     def _printed(self) -> bytes:

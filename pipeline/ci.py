@@ -18,6 +18,8 @@ def check_path(path: Path | None) -> None:
     """Before the run: a Problem when the summary cannot be written there."""
     if path and (path.is_dir() or not path.resolve().parent.is_dir()):
         raise Problem("--summary", f"{path} cannot be a file", "name a file in a folder that exists")
+    if path and not os.access(path if path.exists() else path.resolve().parent, os.W_OK):
+        raise Problem("--summary", f"{path} may not be written by this user", "name a file elsewhere")
 
 
 def add_summary(path: Path, report: Facts) -> None:

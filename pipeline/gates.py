@@ -17,7 +17,7 @@ REGIONS = ("flash", "ram", "arena")
 LIMITED = (*METRICS, "drop", "ticks", "milliseconds", *REGIONS)
 COMPARED = (*METRICS, "latency", *REGIONS, "weights", "code")
 USUALLY = {"latency": (5.0, True), "weights": None, "code": None}  # tolerances (value, percent); others: (0, False)
-_NUMBER = re.compile(r"([\d_]+(?:\.\d+)?|\.\d+)(K|%)?")
+_NUMBER = re.compile(r"(\d+(?:_\d+)*(?:\.\d+)?|\.\d+)(K|%)?")
 _OF_A_RUN = ("model", "model_id", "board", "runtime", "emulated", "sample")
 
 Facts = dict[str, Any]
@@ -169,8 +169,12 @@ def _who(model: str, board: str, emulated: bool) -> str:
 
 def _pairs(option: str, given: list[str], known: tuple[str, ...]) -> Iterable[tuple[str, tuple[float, bool]]]:
     """NAME=VALUE as the name and (value, per cent?)."""
+    seen = set()
     for text in given:
         name, _, value = text.partition("=")
+        if name in seen:
+            raise Problem(option, f"{name} is named twice", "once is enough")
+        seen.add(name)
         if name not in known:
             raise Problem(option, f"{name or text} is nothing that can be limited here", did_you_mean(name, known))
         found = _NUMBER.fullmatch(value)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.problem import Problem, run
+from pipeline.problem import Problem, raise_all, run
 
 
 def parser() -> argparse.ArgumentParser:
@@ -74,8 +74,11 @@ def main(argv: list[str]) -> int:
     options["port"] = several[0]
     if len(set(several)) < len(several):
         raise Problem("--port", f"{several[0]} is named twice", "name each board once")
-    if options["windows"] is not None and options["windows"] < 1:
-        raise Problem("--windows", f"{options['windows']} windows cannot be run", "at least 1")
+    if each and len(several) < 2:
+        raise Problem("--each", "is about several boards", "name each board: --port A --port B")
+    raise_all(
+        [*_wrong_values({**options, "faults": faults, "seed": seed}), *(_not_tested(options) if self_test else ())]
+    )
     options["gates"], summary = _gates(options), options.pop("summary")
     if self_test:
         from pipeline import bench, selftest
@@ -94,6 +97,29 @@ def main(argv: list[str]) -> int:
         sys.stdout.flush()
         sys.stderr.write("\n".join(finished.problem.lines()) + "\n")
     return finished.code
+
+
+def _wrong_values(options: Mapping[str, Any]) -> Iterator[Problem]:
+    """Options whose values say nothing."""
+    from pipeline.ports import MOST_BAUD
+
+    for name in ("port", "board", "name", "runtime"):
+        if options[name] == "":
+            yield Problem(f"--{name}", "is empty", "leave it out, or say which")
+    for name in ("windows", "faults"):
+        if options[name] is not None and options[name] < 1:
+            yield Problem(f"--{name}", f"{options[name]} {name} cannot be run", "at least 1")
+    if options["seed"] is not None and options["seed"] < 0:
+        yield Problem("--seed", f"{options['seed']} is below 0", "0 or more")
+    if options["baud"] is not None and not 0 < options["baud"] <= MOST_BAUD:
+        yield Problem("--baud", f"{options['baud']} is no rate of a line", "such as 115200")
+
+
+def _not_tested(options: Mapping[str, Any]) -> Iterator[Problem]:
+    """Options of a run that a self-test knows nothing of."""
+    for name in ("windows", "until_sure", "resume", "layers", "limit", "baseline", "tolerance", "summary", "out"):
+        if options[name]:
+            yield Problem(f"--{name.replace('_', '-')}", "has no meaning in a self-test", "run it without --self-test")
 
 
 def _gates(options: dict[str, Any]) -> dict[str, Any] | None:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.problem import EXIT_DEVICE, Problem
+from pipeline.problem import EXIT_DEVICE, Problem, refused
 from pipeline.progress import say
 from pipeline.verdict import Outcome
 
@@ -35,17 +35,23 @@ class Journal:
     def note(self, index: int, ticks: int, output: bytes) -> None:
         """Write one answer: with the operating system when this returns, on the disk within a second or so."""
         record = _HEAD.pack(index, ticks) + output
-        os.write(self._file, record + _CRC.pack(zlib.crc32(record)))
+        self._write(record + _CRC.pack(zlib.crc32(record)))
         if time.monotonic() - self._safe > SYNC_SECONDS:
             os.fdatasync(self._file)
             self._safe = time.monotonic()
+
+    def _write(self, content: bytes) -> None:
+        try:
+            os.write(self._file, content)
+        except OSError as error:
+            raise refused(error, self.path) from error
 
     def begin(self, run: Mapping[str, Any]) -> None:
         """Forget what was in it."""
         if old := os.fstat(self._file).st_size:
             say(f"{self.path}: {old} bytes of an unfinished run are thrown away (--resume would have gone on with it)")
         os.ftruncate(self._file, 0)
-        os.write(self._file, json.dumps(run).encode() + b"\n")
+        self._write(json.dumps(run).encode() + b"\n")
 
     def replay(self, run: Mapping[str, Any], outcome: Outcome) -> int:
         """Take what an unfinished run noted into `outcome`, cut off a half-written record; returns how many."""

@@ -9,9 +9,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pipeline.problem import EXIT_DEVICE, Problem, did_you_mean
 
+MOST_BAUD = 20_000_000  # more than any line of these does
 READ_SECONDS = 0.05  # how long pyserial's own read waits, where it is used (rfc2217://)
 
 
@@ -95,6 +97,9 @@ def open_port(name: str, settings: Settings) -> Any:
         port.exclusive = True
         port.open()
     except ValueError as error:
+        if "baud" in str(error).lower():
+            what = f"cannot do {settings.baud} baud"
+            raise Problem(name, what, "another rate: --baud 115200", EXIT_DEVICE) from error
         raise Problem(
             name, f"is not a port ({error})", "a device path, pty:, exec:, socket:// or rfc2217://"
         ) from error
@@ -105,6 +110,8 @@ def open_port(name: str, settings: Settings) -> Any:
 
 def _check_path(name: str) -> None:
     """Refuse what is not a character device before pyserial tries."""
+    if name.startswith(("socket://", "rfc2217://")):
+        _check_address(name)
     if "://" in name:
         return
     try:
@@ -117,6 +124,18 @@ def _check_path(name: str) -> None:
         raise _cannot_open(name, error) from error
     if not stat.S_ISCHR(mode):
         raise Problem(name, "is not a serial port", "--port takes a device such as /dev/ttyUSB0", EXIT_DEVICE)
+
+
+def _check_address(name: str) -> None:
+    """Refuse a URL without a host and a port before pyserial does, in words about Python."""
+    try:
+        parts = urlsplit(name)
+        complete = bool(parts.hostname and parts.port)
+    except ValueError:
+        complete = False
+    if not complete:
+        scheme = name.partition(":")[0]
+        raise Problem(name, "names no host and port", f"as in {scheme}://192.168.1.5:4000")
 
 
 def _cannot_open(name: str, error: OSError) -> Problem:
@@ -133,6 +152,8 @@ def _cannot_open(name: str, error: OSError) -> Problem:
         return Problem(
             name, f"no connection ({_reason(error)})", "is the server running, host and port right?", EXIT_DEVICE
         )
+    if "ioctl" in str(error):
+        return Problem(name, "is not a serial port", "--port takes a device such as /dev/ttyUSB0", EXIT_DEVICE)
     return Problem(name, f"does not open ({_reason(error)})", "unplug it and plug it in again", EXIT_DEVICE)
 
 

@@ -47,7 +47,7 @@ def connect(port: str, settings: Settings | None = None) -> Transport:
     scheme, _, rest = port.partition(":")
     if scheme == "exec":
         return _connect_exec(port, rest)
-    if scheme == "pty" and not _is_device(rest):
+    if scheme == "pty" and not (_is_device(rest) or rest.startswith("/dev/")):
         return _connect_pty(port, rest, settings)
     return _connect_port(port, rest if scheme == "pty" else port, settings)
 

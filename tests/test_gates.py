@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import xml.etree.ElementTree as ET
@@ -131,7 +132,7 @@ def test_a_false_alarm_rate_is_limited_from_above(tmp_path: Path, monkeypatch: p
 def test_mistakes_in_the_call_come_before_the_board_is_asked(build: FakeBuild, tmp_path: Path) -> None:
     assert "acuracy is nothing that can be limited here; " in refused("--limit", "acuracy=0.9")
     assert "hint: did you mean accuracy?" in refused("--limit", "acuracy=0.9")
-    for value in ("flash", "flash=", "flash=-1", "ticks=2K", "flash=1e5", "flash=64 K"):
+    for value in ("flash", "flash=", "flash=-1", "ticks=2K", "flash=1e5", "flash=64 K", "ticks=_", "ticks=1_"):
         assert f"--limit: {value} has no value that fits it" in refused("--limit", value)
     assert "accuracy cannot be 9000 %" in refused("--limit", "accuracy=90")
     assert "ram cannot be 90 %" in refused("--limit", "ram=90%")
@@ -139,6 +140,9 @@ def test_mistakes_in_the_call_come_before_the_board_is_asked(build: FakeBuild, t
     assert "none.json: does not exist yet" in refused("--baseline", "none.json")
     assert "cannot be a file" in refused("--summary", str(tmp_path))
     assert "cannot be a file" in refused("--summary", "no/such/folder.md")
+    with pytest.MonkeyPatch.context() as patch:  # the user of a test may be root, who may all
+        patch.setattr(os, "access", lambda path, mode: False)
+        assert "summary.md may not be written by this user" in refused("--summary", "summary.md")
 
 
 def test_what_the_task_does_not_have_is_refused_before_the_first_window(build: FakeBuild) -> None:

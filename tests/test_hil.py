@@ -125,6 +125,30 @@ def test_more_windows_than_there_are_is_all(build: FakeBuild) -> None:
         hil.main(["--windows", "0"])
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--baud", "0"], "--baud: 0 is no rate of a line"),
+        (["--baud", "1152000000"], "--baud: 1152000000 is no rate of a line"),
+        (["--seed", "-1"], "--seed: -1 is below 0"),
+        (["--self-test", "--faults", "0"], "--faults: 0 faults cannot be run"),
+        (["--board", ""], "--board: is empty"),
+        (["--each"], "--each: is about several boards"),
+        (["--self-test", "--windows", "3"], "--windows: has no meaning in a self-test"),
+        (["--self-test", "--out", "x"], "--out: has no meaning in a self-test"),
+        (["--board", "host", "--name", "dmo"], "build: there is no model dmo"),
+        (["--limit", "ticks=1", "--limit", "ticks=2"], "--limit: ticks is named twice"),
+    ],
+)
+def test_values_that_say_nothing_are_refused_before_a_board_is_asked(
+    build: FakeBuild, arguments: list[str], said: str
+) -> None:
+    with pytest.raises(Problem) as caught:
+        hil.main(arguments)
+    assert (str(caught.value), caught.value.code) == (said, EXIT_USER)
+    assert caught.value.hint
+
+
 def test_json_is_the_report(build: FakeBuild, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     with build.device() as fake:
         hil.main(["--port", fake.path, "--json", "--out", str(tmp_path / "elsewhere")])

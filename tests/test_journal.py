@@ -172,6 +172,20 @@ def test_a_flipped_bit_ends_the_replay(tmp_path: Path) -> None:
         assert book.replay(run, Outcome.of(np.arange(9), (4,))) == 3
 
 
+def test_a_full_disk_ends_the_run_and_keeps_what_was_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int, content: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    path, run = tmp_path / "journal", {"model_id": "00"}
+    with journal.opened(path) as book:
+        book.begin(run)
+        book.note(0, 1, bytes(4))
+        with monkeypatch.context() as patch, pytest.raises(Problem, match="journal: no space left on device"):
+            patch.setattr(journal.os, "write", full)
+            book.note(1, 1, bytes(4))
+        assert book.replay(run, Outcome.of(np.arange(9), (4,))) == 1
+
+
 def test_the_disk_has_the_answers_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[int] = []
     monkeypatch.setattr(journal.os, "fdatasync", synced.append)

@@ -238,7 +238,10 @@ def test_what_is_no_serial_port_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert problem(str(tmp_path / "file")).what == "is not a serial port"
     assert problem(str(tmp_path)).what == "is not a serial port"
-    assert problem("/dev/null").what.startswith("does not open (")
+    assert problem("/dev/null").what == "is not a serial port"
+    assert problem("pty:/dev/pts/99999").what == "there is no such port"
+    for address in ("socket://", "socket://here", "socket://here:port", "rfc2217://here:99999"):
+        assert problem(address).what == "names no host and port"
     assert "protocol 'ssh' not known" in problem("ssh://host:1").what
     assert "Connection refused" in problem("socket://127.0.0.1:1").what
     assert problem("rfc2217://127.0.0.1:1").code == EXIT_DEVICE
@@ -250,7 +253,7 @@ def test_a_program_that_does_not_start_is_a_missing_tool() -> None:
         assert missing.what == "does not start (No such file or directory)"
         assert missing.hint == "install qemu-system-none, or give its full path"
         assert missing.code == EXIT_TOOL
-    assert problem("exec:").code == EXIT_TOOL
+    assert (problem("exec:").what, problem("exec:").hint) == ("names no command", "as in exec:./device")
     assert "No closing quotation" in problem("exec:sh -c '").what
 
 
@@ -298,6 +301,16 @@ def test_dtr_and_rts_are_set_before_the_port_opens(monkeypatch: pytest.MonkeyPat
     with FakeDevice() as fake:
         ports.open_port(fake.path, Settings(baud=57600, dtr=False, rts=True))
     assert at_open == [(False, True, 57600, True)]
+
+
+def test_a_rate_that_an_adapter_cannot_do_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(port: serial.Serial) -> None:
+        raise ValueError("Failed to set custom baud rate (7): [Errno 22] Invalid argument")
+
+    monkeypatch.setattr(serial.Serial, "open", refuse)
+    with FakeDevice() as fake, pytest.raises(Problem, match="cannot do 7 baud") as caught:
+        ports.open_port(fake.path, Settings(baud=7))
+    assert caught.value.hint == "another rate: --baud 115200"
 
 
 def usb(path: str, serial_number: str | None, location: str) -> list_ports_common.ListPortInfo:
