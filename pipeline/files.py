@@ -145,8 +145,11 @@ def _check_keys(path: Path, found: Iterable[str], made_by: str, keys: Iterable[s
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], packed: bool = True) -> None:
     """Write named arrays as an .npz, whole or not at all; only one that is not packed can be mapped."""
-    with replacing(path) as file:
-        (np.savez_compressed if packed else np.savez)(file, **dict(arrays))
+    way = zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED
+    with replacing(path) as file, zipfile.ZipFile(file, "w", way) as archive:  # np.savez leaves it open on a full disk
+        for name, values in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(values), allow_pickle=False)  # type: ignore[no-untyped-call]
 
 
 def read_arrays(path: Path, made_by: str, keys: Iterable[str] = ()) -> dict[str, NDArray[Any]]:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,6 +31,30 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_rubbish(tmp_path: Path, m
     monkeypatch.undo()
     assert files.read_json(path, "make") == {"old": 1}
     assert [each.name for each in path.parent.iterdir()] == ["a.json"]
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_arrays_for_which_there_is_no_room_leave_nothing_behind(
+    packed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full(io.BytesIO):
+        def write(self, content: Any) -> int:
+            if self.tell() + len(content) > 300:
+                raise OSError(28, "No space left on device")
+            return super().write(content)
+
+    @contextmanager
+    def small(handle: int, mode: str) -> Iterator[Full]:
+        os.close(handle)
+        with Full() as file:
+            yield file
+
+    behind: list[object] = []
+    with monkeypatch.context() as patch, pytest.raises(Problem, match=r"a.npz: no space left on device"):
+        patch.setattr(files.os, "fdopen", small)
+        patch.setattr(sys, "unraisablehook", behind.append)
+        files.write_arrays(tmp_path / "a.npz", {"x": np.random.default_rng(0).random(1000)}, packed)
+    assert (list(tmp_path.iterdir()), behind) == ([], [])
 
 
 def test_a_write_where_a_file_is_in_the_way_says_so(tmp_path: Path) -> None:
