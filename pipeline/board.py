@@ -18,6 +18,7 @@ from pipeline.table import board_table, read_table
 
 FEATURES = ("layers", "mlperf")  # of the firmware, that a board may leave out
 IDF_TOOL = "idf.py"
+MOST_SETTLE = 60  # seconds
 
 
 @dataclass(frozen=True)
@@ -153,8 +154,11 @@ def _contradictions(board: Board, where: str) -> list[Problem]:
 
 def _serial(serial: Serial, where: str) -> list[Problem]:
     problems = []
-    if serial.baud <= 0 or not 0 <= serial.settle_seconds < math.inf:
+    if serial.baud <= 0 or serial.settle_seconds < 0:
         problems.append(Problem(where, "[serial] baud must be above 0 and settle_seconds not below"))
+    if serial.settle_seconds > MOST_SETTLE or math.isnan(serial.settle_seconds):
+        what = f"[serial] settle_seconds is {serial.settle_seconds:g}, at most {MOST_SETTLE} are waited"
+        problems.append(Problem(where, what, "seconds, not milliseconds"))
     for key in ("baud", "max_baud"):
         if getattr(serial, key) > MOST_BAUD:
             problems.append(Problem(where, f"[serial] {key} is {getattr(serial, key)}, no line does that"))

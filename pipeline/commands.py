@@ -75,6 +75,8 @@ def how_to_install(emulator: Emulator) -> str:
     """The command that brings the emulator, as far as the board file says."""
     if emulator.module:
         return f"pip install {emulator.module}"
+    if emulator.source and not emulator.package:
+        return f"gcc and what it links must be there: gcc {emulator.source} {' '.join(emulator.link)}".rstrip()
     return f"apt install {emulator.package}" if emulator.package else ""
 
 

@@ -108,7 +108,9 @@ def test_a_name_key_is_refused_because_the_file_has_one(project: Path) -> None:
         ("baud = 115_200", "baud = 0", "[serial] baud must be above 0 and settle_seconds not below"),
         ("ticks_per_unit = 5.12", "ticks_per_unit = 0", "[emulator.clock] ticks_per_unit must be above 0 and finite"),
         ("ticks_per_unit = 5.12", "ticks_per_unit = nan", "[emulator.clock] ticks_per_unit must be above 0 and finite"),
-        ("settle_seconds = 0.5", "settle_seconds = inf", "[serial] baud must be above 0 and settle_seconds not below"),
+        ("settle_seconds = 0.5", "settle_seconds = -1", "[serial] baud must be above 0 and settle_seconds not below"),
+        ("settle_seconds = 0.5", "settle_seconds = 500", "[serial] settle_seconds is 500, at most 60 are waited"),
+        ("settle_seconds = 0.5", "settle_seconds = nan", "[serial] settle_seconds is nan, at most 60 are waited"),
         ("baud = 115_200", "baud = 115_200_000", "[serial] baud is 115200000, no line does that"),
         ("max_baud = 921_600", "max_baud = 9_600", "[serial] max_baud 9600 is less than baud 115200"),
         (

@@ -142,6 +142,14 @@ def test_a_missing_python_module_of_an_emulator_says_how_to_install_it(folder: P
     assert problem.hint == "pip install no_such.emulator"
 
 
+def test_an_emulator_of_ours_that_does_not_compile_says_what_must_be_there(folder: Path) -> None:
+    host = board("{program}", "{elf}")
+    assert host.emulator
+    mine = dataclasses.replace(host.emulator, source="boards/host.toml", link=("-lelf",), package="")
+    problem = fails(dataclasses.replace(host, emulator=mine), folder)
+    assert problem.hint == "gcc and what it links must be there: gcc boards/host.toml -lelf"
+
+
 def test_the_emulator_may_be_a_python_module_of_ours() -> None:
     assert command(board("{python}", "-m", "x", "{elf}"), Path("/a.elf")) == [sys.executable, "-m", "x", "/a.elf"]
 
