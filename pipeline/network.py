@@ -188,6 +188,14 @@ def task_of(spec: Model) -> Task:
     return task | ({"threshold": {}} if spec.task == "anomaly" else {})
 
 
+def check_task(source: Source, task: Task, path: Path, made_by: str) -> None:
+    """A Problem where the task that an earlier stage wrote is not that of the model's file any more."""
+    for key, known in {**task_of(source.spec), "threshold": task.get("threshold")}.items():
+        if task.get(key) != known:
+            what = f"is of a network whose {key} was {task.get(key)}, the model's file says {known}"
+            raise Problem(path, what, f"run: {made_by}")
+
+
 def load_network(path: Path, made_by: str, seed: int) -> Any:
     """A network that a stage saved; a missing or broken file names the command that makes it."""
     try:

@@ -20,7 +20,7 @@ from pipeline.files import build_dir, read_json, write_json
 from pipeline.fit import Course, Fit, fit
 from pipeline.limits import check_drop, check_minimum, check_saving, check_sparsity
 from pipeline.model_file import Source, load_model
-from pipeline.network import keras, load_network, quiet, save_network
+from pipeline.network import check_task, keras, load_network, quiet, save_network
 from pipeline.problem import EXIT_TOOL, Problem, run
 from pipeline.spec import Model
 from pipeline.train import evaluate
@@ -149,8 +149,9 @@ def prune(name: str, board: str | None = None, pattern: str | None = None) -> in
     pattern = pattern or target.pattern
     started, source, folder = time.monotonic(), load_model(name), build_dir(name)
     made_by = f"python -m pipeline.train {name}"
-    path, before = folder / "float.keras", read_json(folder / "train.json", made_by)
-    arrays, facts = read_windows(name)
+    path, before = folder / "float.keras", read_json(folder / "train.json", made_by, ("task", "metrics"))
+    check_task(source, before["task"], folder / "train.json", made_by)
+    arrays, facts = read_windows(name, *source.spec.shape)
     dense, copy = (load_network(path, made_by, source.spec.seed) for _ in range(2))
     if pattern == "channels":
         core = target.name

@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import edges, metrics, recurrent, reference, words
-from pipeline.files import build_dir, model_id, read_json, write_arrays, write_bytes, write_json
+from pipeline.files import board_names, build_dir, model_id, read_json, write_arrays, write_bytes, write_json
 from pipeline.flatbuffer import read, write
 from pipeline.graph import Graph, Tensor
 from pipeline.islands import in_integers
 from pipeline.limits import check_drop, check_minimum
 from pipeline.model_file import Source, load_model
-from pipeline.network import load_network, outputs, quiet, unrolled
-from pipeline.problem import Problem, run
+from pipeline.network import check_task, load_network, outputs, quiet, unrolled
+from pipeline.problem import Problem, did_you_mean, run
 from pipeline.progress import say
 from pipeline.signature import as_called
 from pipeline.spec import ACTIVATIONS, Side
@@ -140,20 +140,30 @@ def warn_of_many(graph: Graph, name: str) -> None:
             " an initial state, stateful=True or 16-bit activations, and many that are short")  # fmt: skip
 
 
+def warn_of_boards(limits: Facts, name: str) -> None:
+    """A sentence for each board that has a limit, and no file."""
+    named = {board for most in limits.values() if isinstance(most, dict) for board in most}
+    for board in sorted(named - {*board_names()}):
+        say(f"{name}: a limit is for {board}, and there is no such board: {did_you_mean(board, board_names())}")
+
+
 def quantize(name: str, activations: int | None = None) -> int:
     """Convert build/<name>/pruned.keras; write model.tflite, reference.npz and quantize.json; check the limits.
 
     `activations` have so many bits, else those that the model's file says."""
     source, folder = load_model(name), build_dir(name)
     bits = activations or source.spec.activations
-    pruned_facts = read_json(folder / "prune.json", f"python -m pipeline.prune {name}")
+    made_by = f"python -m pipeline.prune {name}"
+    pruned_facts = read_json(folder / "prune.json", made_by, ("task", "metrics", "sparsity"))
+    check_task(source, pruned_facts["task"], folder / "prune.json", f"python -m pipeline.train {name}, then {made_by}")
     networks = _networks(source, folder)
-    arrays, windows_facts = read_windows(name)
+    arrays, windows_facts = read_windows(name, *source.spec.shape)
     chosen = calibration(side_of(arrays, "train"), source.spec.seed)
     flatbuffer = convert(networks["pruned"], *unpack(arrays["x_train"][chosen], *source.spec.shapes), activations=bits)
     graph = read(flatbuffer, f"{name}: the converted model")
     check_integer(graph, f"{name}: the converted model", bits)
     warn_of_many(graph, name)
+    warn_of_boards(asdict(source.spec.limits), name)
     first, last = edges.facts(graph.edge("input")), edges.facts(graph.edge("output"), source.spec.output)
     task = pruned_facts["task"]
     int8 = _int8_rung(name, flatbuffer, task, arrays, first, last)

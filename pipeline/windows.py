@@ -22,6 +22,7 @@ from pipeline.progress import say
 from pipeline.spec import Side, Splits
 from pipeline.splits import check_splits
 
+FACTS = ("sides", "standardise", "window", "provenance", "groups")
 Arrays = dict[str, NDArray[Any]]
 Augment = Callable[[NDArray[np.float32], np.random.Generator], NDArray[np.float32]]
 
@@ -149,10 +150,15 @@ def current_windows(name: str) -> tuple[Arrays, dict[str, Any]]:
     return read_windows(name)
 
 
-def read_windows(name: str) -> tuple[Arrays, dict[str, Any]]:
-    """The arrays and facts of build/<name>/windows.* as they are."""
-    made_by = f"python -m pipeline.windows {name}"
-    return read_arrays(build_dir(name) / "windows.npz", made_by), read_json(build_dir(name) / "windows.json", made_by)
+def read_windows(name: str, *shape: int) -> tuple[Arrays, dict[str, Any]]:
+    """The arrays and facts of build/<name>/windows.* as they are; a Problem where windows are not of a shape."""
+    made_by, path = f"python -m pipeline.windows {name}", build_dir(name) / "windows.npz"
+    facts = read_json(path.with_suffix(".json"), made_by, FACTS)
+    arrays = read_arrays(path, made_by, [f"{part}_{side}" for side in facts["sides"] for part in "xyg"])
+    if shape and (found := arrays["x_train"].shape[1:]) != shape:
+        again = f"run: {made_by}, then python -m pipeline.train {name}"
+        raise Problem(path, f"has windows {found}, the model's file says {shape}", again)
+    return arrays, facts
 
 
 def side_of(arrays: Arrays, name: str) -> Side:

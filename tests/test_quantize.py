@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import stage
 
-from pipeline import metrics, quantize
+from pipeline import metrics, prune, quantize
 from pipeline.files import model_id
 from pipeline.flatbuffer import read, write
 from pipeline.graph import Graph, Node, Quant, Tensor
@@ -130,6 +130,65 @@ def test_says_which_stage_is_missing(tiny_project: Path) -> None:
     with pytest.raises(Problem, match=r"prune\.json: does not exist yet") as caught:
         quantize.quantize("tiny")
     assert caught.value.hint == "run: python -m pipeline.prune tiny"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            '("slow", "fast")',
+            '("fast", "slow")',
+            r"labels was \['slow', 'fast'\], the model's file says \['fast', 'slow'\]",
+        ),
+        ("seed=3", "seed=3, output=1", "is of a network whose output was 0, the model's file says 1"),
+        ("Window((32, 2)", "Window((16, 2)", r"has windows \(32, 2\), the model's file says \(16, 2\)"),
+    ],
+)
+@pytest.mark.parametrize("run", [prune.prune, quantize.quantize])
+def test_what_an_earlier_stage_made_of_another_spec_is_refused(
+    tiny_copy: Path, monkeypatch: pytest.MonkeyPatch, run: Callable[[str], int], old: str, new: str, said: str
+) -> None:
+    monkeypatch.setattr(quantize, "_networks", lambda *_: {})
+    path = tiny_copy / "models/tiny/model.py"
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(Problem, match=said) as caught:
+        run("tiny")
+    assert "python -m pipeline.train tiny" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "lacks"),
+    [
+        ("prune.json", b"{}", "prune.json: lacks task, metrics, sparsity"),
+        ("windows.json", b"{}", "windows.json: lacks sides, standardise, window, provenance, groups"),
+        ("windows.npz", b"PK", "windows.npz: is not a readable .npz"),
+    ],
+)
+def test_damaged_files_of_earlier_stages_are_refused(
+    tiny_copy: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: bytes, lacks: str
+) -> None:
+    monkeypatch.setattr(quantize, "_networks", lambda *_: {})
+    (tiny_copy / "build/tiny" / name).write_bytes(content)
+    with pytest.raises(Problem, match=lacks):
+        quantize.quantize("tiny")
+
+
+def test_windows_of_which_a_part_is_gone_are_refused(tiny_copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quantize, "_networks", lambda *_: {})
+    path = tiny_copy / "build/tiny/windows.npz"
+    with np.load(path) as arrays:
+        left = {name: arrays[name] for name in arrays.files if name != "g_test"}
+    np.savez(path, **left)
+    with pytest.raises(Problem, match=r"windows\.npz: lacks g_test") as caught:
+        quantize.quantize("tiny")
+    assert caught.value.hint == "run: python -m pipeline.windows tiny"
+
+
+def test_a_limit_for_a_board_that_is_none_is_told(tiny_project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tiny_project / "boards" / "nano33ble.toml").touch()
+    quantize.warn_of_boards({"minimum": 0.8, "ticks": {"nano33ble": 1}, "ram": {"nano33": 1}}, "tiny")
+    said = "tiny: a limit is for nano33, and there is no such board: did you mean nano33ble?\n"
+    assert capsys.readouterr().err == said
 
 
 def test_names_every_tensor_that_is_not_an_integer() -> None:
