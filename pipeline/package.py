@@ -25,6 +25,7 @@ from pipeline.sketch import INCLUDE
 GENERATED = ("model.h", "model.c", "weights.h", "weights.c")
 FUNCTIONS = ("init", "quantize", "quantize_sample", "run", "label", "example_sample")
 CONSTANTS = ("SAMPLES", "CHANNELS", "HZ", "INPUT", "OUTPUT", "LABELS", "EXAMPLE_LABEL")
+_KEYS = ("model_id", "input", "output", "task", "provenance")  # of quantize.json
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the same package gives the same bytes
 
 Facts = Mapping[str, Any]
@@ -36,7 +37,7 @@ def package(name: str, board: Board) -> Path:
     folder = files.build_dir(name)
     made_by = f"python -m pipeline.quantize {name}"
     content = files.needed(folder / "model.tflite", made_by).read_bytes()
-    quantize = files.read_json(folder / "quantize.json", made_by, ("input", "output", "task"))
+    quantize = files.read_json(folder / "quantize.json", made_by, _KEYS)
     check_plain(name, quantize)
     made = compile_model(content, folder / "model.tflite", core_of(board.core), most=board.arena_bytes)
     raise_all(too_large(made, name, board.name))
