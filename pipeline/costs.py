@@ -165,21 +165,28 @@ def _conv(call: Called, fields: Mapping[str, Any], alive: float) -> Features:
         "blocks": turns * rows / ROWS,
         "work": work,
         "single": rest * rows * count,
-        **_stored(call, turns + (rest > 0)),
+        **_stored(call, turns + (rest > 0), places * channels / size),
         **({"sums": places * channels, "carried": (turns + (rest > 0)) * channels * (lanes % size > 0),
             "alive": alive * work} if size > 1 else {}),
     }  # fmt: skip
 
 
-def _stored(call: Called, times: int) -> Features:
-    """Where only some weights are stored, in bytes: their reading, and the beginning of each row."""
+def _stored(call: Called, times: int, outputs: float) -> Features:
+    """Where only some weights are stored, in bytes: their reading, and the beginning of each row; outputs of sums that
+    may be large, and those without a ReLU, which leaves next to nothing to do of a negative sum."""
     weights = call.fields["weights"]
     if "sparse" not in call.kernel:
         return {}
-    return {
+    found = {
         "stored": times * weights.nbytes,
         "rows": times * len(call.fields["rescale" if "rescale" in call.fields else "multiplier"]),
     }
+    if "small" in call.fields:
+        found |= {
+            "large": outputs * (not call.fields["small"]),
+            "signed": outputs * bool(call.fields["min"] < call.fields["output_offset"]),
+        }
+    return found
 
 
 def _limits(fields: Mapping[str, Any]) -> bool:
@@ -204,7 +211,7 @@ def _dense(call: Called, fields: Mapping[str, Any], alive: float) -> Features:
         **{f"alive {rows}": alive * value for rows, value in work.items()},
         "blocks 16": vectors * many / MANY_ROWS,
         "blocks 4": vectors * _padded(outputs - many, ROWS) / ROWS,
-        **_stored(call, vectors),
+        **_stored(call, vectors, vectors * outputs),
     }
 
 
