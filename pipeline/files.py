@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tempfile
 import zipfile
 import zlib
@@ -49,6 +50,13 @@ def check_board_name(name: str) -> str:
     if name not in board_names():
         raise Problem("boards", f"there is no board {name}", did_you_mean(name, board_names()))
     return name
+
+
+def tflite_made_by(name: str) -> str:
+    """The command that makes a model's .tflite and what belongs to it: `ready` where its file brings one."""
+    file = project_root() / "models" / name / "model.py"
+    brings = file.exists() and re.search(r"^READY = ", file.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
+    return f"python -m pipeline.{'ready' if brings else 'quantize'} {name}"
 
 
 def check_model_name(name: str) -> str:

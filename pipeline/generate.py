@@ -169,7 +169,7 @@ def _hop(asked: int | None, runtime: str, facts: Path) -> int | None:
     """The rows that firmware takes at a time: those asked for, 0 is all, else those that the model's file says."""
     if runtime != "compiled" and asked:
         raise Problem("--stream", f"runtime {runtime} takes whole windows", "leave --runtime out")
-    made_by = f"python -m pipeline.quantize {facts.parent.name}"
+    made_by = files.tflite_made_by(facts.parent.name)
     known = files.read_json(facts, made_by) if facts.exists() and runtime == "compiled" else {}
     return known.get("hop") if asked is None else asked
 
@@ -191,7 +191,7 @@ def main(argv: Sequence[str]) -> int:
     name = files.check_model_name(arguments.name)
     files.check_board_name(arguments.board)
     files.check_runtime(arguments.runtime)
-    path = files.needed(files.build_dir(name) / "model.tflite", f"python -m pipeline.quantize {name}")
+    path = files.needed(files.build_dir(name) / "model.tflite", files.tflite_made_by(name))
     head = {"generator": f"pipeline.generate {__version__}", "model": name, "board": arguments.board,
             "runtime": arguments.runtime}  # fmt: skip
     if hop := _hop(arguments.stream, arguments.runtime, path.with_name("quantize.json")):

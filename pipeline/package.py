@@ -35,7 +35,7 @@ Real = NDArray[np.float32]
 def package(name: str, board: Board) -> Path:
     """Write build/<name>/<name>-<board>.zip from what training left in build/<name>/."""
     folder = files.build_dir(name)
-    made_by = f"python -m pipeline.quantize {name}"
+    made_by = files.tflite_made_by(name)
     content = files.needed(folder / "model.tflite", made_by).read_bytes()
     quantize = files.read_json(folder / "quantize.json", made_by, _KEYS)
     check_plain(name, quantize)

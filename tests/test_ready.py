@@ -194,6 +194,7 @@ def test_what_is_ready_is_not_trained_and_the_other_way_round(project: Path, tin
         "pipeline.windows",
         "pipeline.train",
     ]
+    assert files.tflite_made_by("tiny") == "python -m pipeline.quantize tiny"
     assert whole_line.line("tiny", "host", "compiled", "2x2")[2][-2:] == ["--pattern", "2x2"]
     shutil.copytree(project / "models" / "gesture", tiny_copy / "models" / "gesture")
     with pytest.raises(Problem, match=r"brings its own \.tflite: there is nothing to train"):
@@ -201,6 +202,7 @@ def test_what_is_ready_is_not_trained_and_the_other_way_round(project: Path, tin
     assert [words[0] for words in whole_line.line("gesture", "host", "compiled")] == [
         "pipeline.ready", "pipeline.generate", "pipeline.build", "pipeline.hil",
     ]  # fmt: skip
+    assert files.tflite_made_by("gesture") == "python -m pipeline.ready gesture"
     with pytest.raises(Problem, match=r"gesture: brings its own \.tflite: there is nothing to prune"):
         whole_line.line("gesture", "host", "compiled", "2x2")
 
