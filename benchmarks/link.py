@@ -200,7 +200,7 @@ def project(root: Path, count: int, size: int) -> None:
     }  # fmt: skip
     plan = {
         "model_id": id_, "input": {**edge, "bytes": size}, "output": {**edge, "bytes": OUTPUT}, "weights_bytes": 0,
-        "operators": [{"index": 0}], "kernel_version": 1,
+        "arena_bytes": 64, "operators": [{"index": 0}], "kernel_version": 1,
     }  # fmt: skip
     used = {"flash": 1, "ram": 1, "arena": 64, "weights": 0, "code": 1, "compiler": "gcc"}
     for path, facts in ((build, quantize), (build / "host-link", plan), (build / "host-link", used)):

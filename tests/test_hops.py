@@ -28,7 +28,7 @@ import pathlib
 from pipeline.spec import Provenance, Ready
 
 MADE_UP = Provenance("none", "0", "none", "0" * 64, "made up")
-READY = Ready("classification", tuple("abcdefghi"), MADE_UP, windows=5)
+READY = Ready("classification", tuple("LABELS"), MADE_UP, windows=5)
 
 
 def flatbuffer():
@@ -56,10 +56,17 @@ def loop() -> bytes:
     return flatbuffer.write(list(known_ops()["WHILE"].cases(np.random.default_rng(4)))[2])
 
 
+def bring(project: Path, content: bytes, **facts: int) -> None:
+    """The model's file and its .tflite, with a label for each value of the output."""
+    text = MODEL.replace("LABELS", "abcdefghijkl"[: flatbuffer.read(content, "m").edge("output")[0].count])
+    more = "".join(f", {name}={value}" for name, value in facts.items())
+    (project / "models" / "m" / "model.py").write_text(text.replace("windows=5", f"windows=5{more}"))
+    (project / "models" / "m" / "model.tflite").write_bytes(content)
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     (tmp_path / "models" / "m").mkdir(parents=True)
-    (tmp_path / "models" / "m" / "model.py").write_text(MODEL)
     shutil.copytree(ROOT / "boards", tmp_path / "boards")
     shutil.copytree(ROOT / "firmware", tmp_path / "firmware")
     return tmp_path
@@ -77,7 +84,7 @@ def project(tmp_path: Path) -> Path:
     ids=["mean", "flat", "lstm", "lstm in hops", "loop in hops"],
 )
 def test_every_window_equals_the_reference(project: Path, board: str, content: bytes, stream: list[str]) -> None:
-    (project / "models" / "m" / "model.tflite").write_bytes(content)
+    bring(project, content)
     for words in (["ready", "m"], ["generate", "m", *stream], ["build", "m"], ["hil", "--name", "m"]):
         done = stage(*words, *(["--board", board] if words[0] != "ready" else []), cwd=project)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -89,7 +96,7 @@ def test_every_window_equals_the_reference(project: Path, board: str, content: b
 
 
 def test_windows_follow_one_another_where_the_state_is_kept(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (project / "models" / "m" / "model.tflite").write_bytes(lstm())
+    bring(project, lstm())
     for words in (["ready", "m"], ["generate", "m", "--board", "host"], ["build", "m", "--board", "host"]):
         assert stage(*words, cwd=project).returncode == 0
     monkeypatch.chdir(project)
@@ -104,8 +111,7 @@ def test_windows_follow_one_another_where_the_state_is_kept(project: Path, monke
 
 
 def test_what_the_models_file_says_is_streamed_on_two_boards(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (project / "models" / "m" / "model.py").write_text(MODEL.replace("windows=5", "windows=5, stream=8"))
-    (project / "models" / "m" / "model.tflite").write_bytes(causal("mean"))
+    bring(project, causal("mean"), stream=8)
     for words in (["ready", "m"], ["generate", "m", "--board", "host"], ["build", "m", "--board", "host"]):
         assert stage(*words, cwd=project).returncode == 0
     folder = project / "build" / "m" / "host-compiled"
@@ -123,7 +129,7 @@ def test_what_the_models_file_says_is_streamed_on_two_boards(project: Path, monk
 
 
 def test_refuses_to_stream_in_tflite_micro(project: Path) -> None:
-    (project / "models" / "m" / "model.tflite").write_bytes(causal("mean"))
+    bring(project, causal("mean"))
     assert stage("ready", "m", cwd=project).returncode == 0
     done = stage("generate", "m", "--board", "host", "--runtime", "tflm", "--stream", "8", cwd=project)
     assert (done.returncode, "runtime tflm takes whole windows" in done.stderr) == (2, True)
