@@ -17,7 +17,7 @@ from conftest import ROOT
 from test_generate import gesture
 from test_ready import MODEL
 
-from pipeline import arduino, files, package, ready
+from pipeline import arduino, files, metrics, package, ready
 from pipeline.board import load_board
 from pipeline.emulator import command
 from pipeline.problem import Problem, Problems
@@ -197,6 +197,19 @@ def test_the_library_of_a_model_with_a_tflite_runs_on_an_arduino(wave: Path, tmp
     ready.make("wave")
     _, verdict, time = example_on_avr(package.package("wave", load_board("mega2560")), "mega2560", tmp_path / "avr")
     assert verdict == "as expected" and int(time.removeprefix("microseconds: ")) > 0
+
+
+def test_an_example_has_the_first_label_where_no_other_is_right(wave: Path) -> None:
+    (wave / "models" / "wave" / "model.py").write_text(READY)
+    ready.make("wave")
+    quantize = files.read_json(wave / "build" / "wave" / "quantize.json", "make")
+    arrays = files.read_arrays(wave / "build" / "wave" / "reference.npz", "make")
+    arrays["outputs"][3] = [9, 1, 2]
+    for labels, expected in ((arrays["labels"] * 0 + 5, 0), (package.predictions(quantize, arrays), 1)):
+        labels[3] = 0
+        reals = metrics.dequantize(arrays["inputs"], quantize["input"])
+        made = package._example(wave, quantize, {**arrays, "labels": labels}, reals)
+        assert min(made["label"], 1) == expected
 
 
 def test_a_window_of_another_size_is_refused(wave: Path) -> None:
