@@ -16,8 +16,10 @@ EDGES: tuple[Literal["input"], Literal["output"]] = ("input", "output")
 ALIGNMENT = 4  # of every tensor in a window: what kernels of 32-bit values need
 DTYPES = ("int8", "int16", "int32", "bool")  # of activations
 
-HOW = ("quantize it to full integers: TFLite's converter does with Optimize.DEFAULT and a representative_dataset, or "
-       "python -m pipeline.quantize, from a Keras model (README, Add a model)")  # fmt: skip
+HOW_TO_QUANTIZE = (
+    "quantize it to full integers: TFLite's converter does with Optimize.DEFAULT and a representative_dataset, or "
+    "python -m pipeline.quantize, from a Keras model (README, Add a model)"
+)
 RANGES = {"int8": (-(2**7), 2**7 - 1), "int16": (-(2**15), 2**15 - 1), "int32": (-(2**30), 2**30 - 1), "bool": (0, 1)}
 
 
@@ -94,7 +96,7 @@ def problems(graph: Graph, where: Path | str) -> list[Problem]:
             found.append(Problem(where, f"has no {name}s", "convert a network that has them"))
         found += [
             Problem(where, f"its {name} {tensor.name} is {tensor.dtype}, not {', '.join(DTYPES[:-1])} or {DTYPES[-1]}",
-                    HOW)
+                    HOW_TO_QUANTIZE)
             for tensor in graph.edge(name) if tensor.dtype not in DTYPES
         ]  # fmt: skip
     return found

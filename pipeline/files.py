@@ -157,7 +157,7 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], packed: bool = 
     with replacing(path) as file, zipfile.ZipFile(file, "w", way) as archive:  # np.savez leaves it open on a full disk
         for name, values in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, np.asanyarray(values), allow_pickle=False)  # type: ignore[no-untyped-call]
+                np.save(member, values, allow_pickle=False)
 
 
 def read_arrays(path: Path, made_by: str, keys: Iterable[str] = ()) -> dict[str, NDArray[Any]]:

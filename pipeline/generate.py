@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,10 +19,10 @@ from pipeline.order import ordered
 from pipeline.passes import simplified
 from pipeline.plan import Plan, Step, plan_json
 from pipeline.printer import CTYPES, Printer, arrays_of
-from pipeline.problem import Problem, Problems, raise_all, run
+from pipeline.problem import Problem, raise_all, run
 from pipeline.streaming import streamed
 from pipeline.stripes import fitted
-from pipeline.table import board_table
+from pipeline.table import board_table, roomy
 
 FACTS = {"core": str, "arena_bytes": int, "flash_bytes": int}  # of a board's file
 KERNEL_VERSION = 1  # NN_VERSION of firmware/kernels/nn.h that this generator writes for
@@ -125,15 +124,6 @@ def _room(board: str, key: str) -> int:
     return int(board_facts(board)[key])
 
 
-def _roomy(key: str, needed: int) -> list[str]:
-    """The boards that have so many bytes; a file that cannot be read is its own board's matter."""
-    found = []
-    for board in files.board_names():
-        with suppress(Problem, Problems):
-            found += [board] if _room(board, key) >= needed else []
-    return found
-
-
 def too_large(plan: Plan, model: str, board: str) -> list[Problem]:
     """What the arena and the weights take more than the board has, and the operators that most of it is for."""
     needs = (("arena", plan.layout.arena_bytes, _fullest(plan)), ("flash", plan.weights_bytes, _heaviest(plan)))
@@ -141,8 +131,8 @@ def too_large(plan: Plan, model: str, board: str) -> list[Problem]:
     for what, needed, step in needs:
         key, label = f"{what}_bytes", _label(plan, step)
         if needed > (there := _room(board, key)):
-            roomy = _roomy(key, needed)
-            hint = "a smaller window, fewer or smaller layers" + f", or another board: {', '.join(roomy)}" * bool(roomy)
+            others = ", ".join(roomy(key, needed))
+            hint = "a smaller window, fewer or smaller layers" + f", or another board: {others}" * bool(others)
             problem = f"needs {needed} bytes of {what}, board {board} has {there}; most of it is for {label}"
             found.append(Problem(f"model {model}", problem, hint))
     return found

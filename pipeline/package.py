@@ -69,14 +69,14 @@ def check_plain(name: str, quantize: Facts) -> None:
         raise Problem(name, what, "its C is in the folder that make model names: take it as it is")
 
 
-def described(quantize: Facts) -> dict[str, Any]:
+def _described(quantize: Facts) -> dict[str, Any]:
     """What windows are made of; of a model that does not say, just values."""
     return dict(quantize.get("window") or {"hz": 0.0, "channels": ["values"], "unit": "what the model was trained on"})
 
 
 def _standardised(quantize: Facts) -> tuple[Real, Real]:
     """Mean and deviation of each channel; of a model that takes values as they are, 0 and 1."""
-    channels = len(described(quantize)["channels"])
+    channels = len(_described(quantize)["channels"])
     known = quantize.get("standardise") or {"mean": [0.0] * channels, "scale": [1.0] * channels}
     return np.asarray(known["mean"], np.float32), np.asarray(known["scale"], np.float32)
 
@@ -155,7 +155,7 @@ def quantized(raw: Real, gain: Real, offset: Real, dtype: np.dtype[Any]) -> NDAr
 
 def _view(word: str, board: Board, quantize: Facts, example: Facts) -> dict[str, Any]:
     """What the templates name."""
-    window, task, raw = described(quantize), quantize["task"], example["raw"]
+    window, task, raw = _described(quantize), quantize["task"], example["raw"]
     samples, channels = raw.shape
     anomaly, upper, (_, dtype) = task["kind"] == "anomaly", word.upper(), metrics.single(quantize["input"])
     named = list(window["channels"])

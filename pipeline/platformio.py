@@ -11,7 +11,7 @@ from pathlib import Path
 from pipeline import files, generate
 from pipeline.board import Board, load_board
 from pipeline.ctext import render
-from pipeline.problem import Problem, run
+from pipeline.problem import Problem, Problems, run
 from pipeline.sketch import write_sources
 
 RUNTIME = "compiled"
@@ -39,16 +39,18 @@ def known_boards() -> list[str]:
 def generated(name: str, boards: Sequence[Board], all_of_them: bool) -> list[Board]:
     """Generate the code for each board. Those that have no room for it are left out, which is said, unless all of them
     were asked for."""
-    found, problems = list[Board](), dict[str, Problem]()
+    found, problems = list[Board](), dict[str, Problem | Problems]()
     for board in boards:
         try:
             generate.main([name, "--board", board.name, "--runtime", RUNTIME])
             found.append(board)
-        except Problem as problem:
-            problems[board.name] = problem
+        except (Problem, Problems) as error:
+            problems[board.name] = error
     if problems and (all_of_them or not found):
         raise next(iter(problems.values()))
-    sys.stderr.writelines(f"without {board}: {problem.what}\n" for board, problem in problems.items())
+    for left_out, why in problems.items():
+        parts = why.problems if isinstance(why, Problems) else (why,)
+        sys.stderr.write(f"without {left_out}: {'; '.join(part.what for part in parts)}\n")
     return found
 
 

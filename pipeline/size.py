@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +11,10 @@ from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
-from pipeline.board import Board, load_board
-from pipeline.files import board_names
+from pipeline.board import Board
 from pipeline.memory import APART
-from pipeline.problem import Problem, Problems, raise_all
+from pipeline.problem import Problem, raise_all
+from pipeline.table import roomy
 
 # One line of the table that GNU ld prints with --print-memory-usage: region, used, unit, size, unit.
 MEMORY_USAGE = re.compile(r"^\s*(\w+):\s+(\d+) (\w+)\s+(\d+) (\w+)", re.MULTILINE)
@@ -128,18 +127,9 @@ def _compare(name: str, board: Board, what: str, needed: int, there: int) -> lis
     if needed <= there:
         return []
     limit = {"FLASH": "flash_bytes", "flash": "flash_bytes", "arena": "arena_bytes"}.get(what, "ram_bytes")
-    boards = _roomy(limit, needed)
+    boards = roomy(limit, needed)
     hint = "a smaller window, fewer or smaller layers" + (f", or another board: {', '.join(boards)}" if boards else "")
     return [Problem(f"model {name}", f"needs {needed} bytes of {what}, board {board.name} has {there}", hint)]
-
-
-def _roomy(limit: str, needed: int) -> list[str]:
-    """The boards that have so many bytes; a file that cannot be read is its own board's matter."""
-    found = []
-    for name in board_names():
-        with suppress(Problem, Problems):
-            found += [name] if getattr(load_board(name), limit) >= needed else []
-    return found
 
 
 def constants_out_of_reach(name: str, board: Board, elf: Path) -> list[Problem]:

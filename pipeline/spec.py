@@ -89,8 +89,7 @@ class Training:
 def _check_labels(task: str, labels: Sequence[str]) -> None:
     if task not in METRICS:
         raise ValueError(f"task is {task}, not {' or '.join(METRICS)}")
-    if not isinstance(labels, Sequence) or isinstance(labels, str) or not all(isinstance(x, str) for x in labels):
-        raise ValueError(f"labels are {labels!r}, not a tuple of names")
+    names("labels", labels)
     if len(labels) < 2:
         raise ValueError(f"labels are {len(labels)}, two or more are needed")
     if len(set(labels)) < len(labels):
@@ -244,7 +243,8 @@ class Ready:
     def __post_init__(self) -> None:
         """As Model's."""
         _check_labels(self.task, self.labels)
-        if not isinstance(self.windows, int) or self.windows < 1:
-            raise ValueError(f"windows is {self.windows!r}, not a count of one or more")
-        if self.stream is not None and (not isinstance(self.stream, int) or self.stream < 1):
-            raise ValueError(f"stream is {self.stream!r}, not a count of rows")
+        whole("windows", self.windows, 1)
+        whole("seed", self.seed, 0, SEEDS - 1)
+        whole("output", self.output, 0)
+        if self.stream is not None:
+            whole("stream", self.stream, 1)

@@ -6,6 +6,7 @@ import dataclasses
 import tomllib
 import types
 import typing
+from contextlib import suppress
 from typing import Any
 
 from pipeline import files
@@ -42,6 +43,16 @@ def board_table(name: str) -> dict[str, Any]:
     if "like" in under:
         raise Problem(where, f"like: {base} is itself like {under['like']}", "name the board that is like no other")
     return _overlaid(under, table)
+
+
+def roomy(key: str, needed: int) -> list[str]:
+    """The boards in whose files `key` is so many bytes; a file that cannot be read is its own board's matter."""
+    found = []
+    for name in files.board_names():
+        with suppress(Problem):
+            there = board_table(name).get(key)
+            found += [name] if isinstance(there, int) and there >= needed else []
+    return found
 
 
 def _table(name: str) -> dict[str, Any]:

@@ -14,12 +14,12 @@ import pytest
 
 from pipeline import flatbuffer, platformio
 from pipeline.board import load_board
-from pipeline.problem import Problem
+from pipeline.problem import Problem, Problems
 
 sys.path.insert(0, str(echo.PROJECT / "benchmarks"))
 from fusion import Network
 
-NARROW = Network((1, 8, 8, 4)).conv(24, 3, 3).dense(4)
+NARROW = Network((1, 8, 8, 4)).conv(24, 3, 3).dense(32)
 WIDE = Network((1, 256, 256, 1)).conv(16, 3, 3).dense(1)
 CORE = Path("/usr/share/arduino/hardware/arduino/avr")
 
@@ -115,10 +115,10 @@ def test_boards_without_room_are_left_out_unless_they_are_named(
     (project / "build" / "echo" / "model.tflite").write_bytes(flatbuffer.write(NARROW.graph))
     assert platformio.main(["echo"]) == 0
     said = capsys.readouterr()
-    assert re.match(r"without uno: needs \d+ bytes of arena, board uno has 1024; most of it is for #\d", said.err)
+    assert re.match(r"without uno: needs \d+ bytes of arena, .*; needs \d+ bytes of flash", said.err)
     sections = dict(json.loads(pio("project", "config", "-d", "build/echo/platformio", "--json-output")))
     assert "env:mega2560" in sections and "env:uno" not in sections
-    with pytest.raises(Problem, match="board uno has 1024"):
+    with pytest.raises(Problems, match="board uno has 1024"):
         platformio.main(["echo", "mega2560", "uno"])
     (project / "build" / "echo" / "model.tflite").write_bytes(flatbuffer.write(WIDE.graph))
     with pytest.raises(Problem, match="has a size of 1048576"):  # as on all boards
