@@ -305,12 +305,13 @@ def test_a_client_drives_the_board_between_two_runs_of_the_harness(
         client = Client(path)
         assert client.ask("name") == [f"m-name-dut-[{name}]"]
         assert client.ask("profile")[1] == "m-model-[echo]"
+        # A host may be interrupted in a lap, which makes it longer and never shorter: the best of some short ones counts.
         laps = []
-        for count in (20, 2000):
+        for count in (20, 20, 20, 20, 20, 20000):
             time, found = client.infer(WINDOW, count)
             assert found[:14] == [0.25 * (~value - 2) for value in WINDOW[:14]]
             laps.append(time)
-        assert laps[1] > laps[0]
+        assert laps[-1] > min(laps[:-1])
         assert client.ask("db load 24") == ["m-[Expecting 24 bytes]"]
         assert client.ask("db 0102") == []
         assert client.ask("infer 1 0") == ["e-[2 of 24 bytes are loaded]"]
