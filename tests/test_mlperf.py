@@ -305,7 +305,7 @@ def test_a_client_drives_the_board_between_two_runs_of_the_harness(
         client = Client(path)
         assert client.ask("name") == [f"m-name-dut-[{name}]"]
         assert client.ask("profile")[1] == "m-model-[echo]"
-        # A host may be interrupted in a lap, which makes it longer and never shorter: the best of some short ones counts.
+        # A host may be interrupted in a lap, which makes it longer, never shorter: the best of some short ones counts.
         laps = []
         for count in (20, 20, 20, 20, 20, 20000):
             time, found = client.infer(WINDOW, count)
