@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from elftools.common.exceptions import ELFError
+from elftools.elf.elffile import ELFFile
 
 from pipeline import files
 from pipeline.board import load_board
@@ -23,6 +24,7 @@ def adopt(name: str, board_name: str, runtime: str, elf: Path) -> Path:
     plan = files.read_json(folder / "plan.json", made_by, ("arena_bytes", "weights_bytes"))
     files.needed(elf, "the tool that builds it")
     try:
+        _check_linked(elf)
         size, compiler = measured(name, board, elf, None, plan), elf_compiler(elf)
     except ELFError as error:
         raise Problem(
@@ -32,6 +34,12 @@ def adopt(name: str, board_name: str, runtime: str, elf: Path) -> Path:
     report = {"board": board_name, "runtime": runtime, "compiler": compiler, **dataclasses.asdict(size)}
     files.write_json(folder / "size.json", {**report, "limits": limits, "image": None, "elf": elf.name})
     return folder / "size.json"
+
+
+def _check_linked(elf: Path) -> None:
+    with elf.open("rb") as file:
+        if ELFFile(file)["e_type"] == "ET_REL":
+            raise Problem(elf, "is an object, not yet linked", "it is what the tool links of its objects")
 
 
 def main(argv: list[str]) -> int:

@@ -17,6 +17,7 @@ from pipeline.board import (
     load_board,
 )
 from pipeline.commands import find_emulator, how_to_install
+from pipeline.cores import kernels_of
 from pipeline.problem import run
 from pipeline.tool import program
 
@@ -42,6 +43,13 @@ def _frameworks(board: Board) -> list[str]:
     named = {"bare metal": board.build is not NOTHING, "Arduino": board.arduino, "ESP-IDF": board.idf,
              "PlatformIO": board.platformio}  # fmt: skip
     return [name for name, there in named.items() if there] or ["none"]
+
+
+def _kernels(board: Board) -> str:
+    own = f"firmware/kernels/{kernels_of(board.core)}"
+    if (files.project_root() / own).is_dir():
+        return f"{own}, and portable ones where it has none"
+    return f"portable ones: {board.core} has none of its own"
 
 
 def _missing(board: Board) -> str:
@@ -91,6 +99,7 @@ def paragraph(board: Board) -> list[str]:
     ends = {True: "high", False: "low"}
     facts = {
         "compiler": compiler.command if compiler else _missing(board),
+        "kernels": _kernels(board),
         "framework": ", ".join(_frameworks(board)),
         "runtimes": ", ".join(_runtimes(board)),
         "upload": program(upload.command) if upload else "none: it runs in its emulator only",

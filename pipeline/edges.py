@@ -58,6 +58,14 @@ def is_plain(tensors: Sequence[Tensor]) -> bool:
     return len(tensors) == 1 and tensors[0].dtype == "int8"
 
 
+def check_windows(tensors: Sequence[Tensor], windows: NDArray[Any], where: Path | str) -> None:
+    """Windows are int8 [n, *shape(tensors)], of which there is one or more; else a Problem."""
+    wanted = shape(tensors)
+    if windows.dtype != np.int8 or windows.shape[1:] != wanted or not windows.size:
+        given = f"{len(windows) if windows.ndim else 'no'} {windows.shape[1:]} of {windows.dtype}"
+        raise Problem(where, f"takes windows {wanted} of int8, these are {given}", "reference.npz has such windows")
+
+
 def split(tensors: Sequence[Tensor], window: NDArray[np.int8]) -> list[NDArray[Any]]:
     """The values of each tensor, of its own type and shape, out of one window."""
     content = np.ascontiguousarray(window).tobytes()

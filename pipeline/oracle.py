@@ -29,9 +29,7 @@ Int8 = NDArray[np.int8]
 def run(flatbuffer: bytes, inputs: Int8, title: str = "oracle", where: Path | str = "model.tflite") -> Int8:
     """Answers int8 [n, *out] to windows int8 [n, *shape] (see edges.py), one invocation a window."""
     interpreter, graph = _interpreter(flatbuffer, where), read(flatbuffer, where)
-    shape = edges.shape(graph.edge("input"))
-    if inputs.shape[1:] != shape:
-        raise Problem(where, f"takes windows {shape}, these are {inputs.shape[1:]}")
+    edges.check_windows(graph.edge("input"), inputs, where)
     results = np.zeros((len(inputs), *edges.shape(graph.edge("output"))), np.int8)
     with progress(title, len(inputs)) as advance:
         for index, window in enumerate(inputs):

@@ -22,6 +22,7 @@ from pipeline.plan import Plan
 from pipeline.problem import Problem, run
 
 NAME = "step"
+HOW_TO_MAKE = "python -m pipeline.hil --layers names tensors and makes such folders"
 
 
 def part(graph: Graph, tensor: int, sources: Mapping[int, bytes]) -> Graph:
@@ -34,6 +35,10 @@ def part(graph: Graph, tensor: int, sources: Mapping[int, bytes]) -> Graph:
             needed.update(i for i in node.inputs if i >= 0 and graph.tensors[i].is_activation)
     used = [i for i in dict.fromkeys(i for node in nodes for i in (*node.inputs, *node.outputs)) if i >= 0]
     tensors = {i: graph.tensors[i] for i in used}
+    for i, content in sources.items():
+        if i not in tensors or len(content) != tensors[i].bytes:
+            what = f"is not read, of {len(content)} bytes, by what makes tensor {tensor}"
+            raise Problem(f"tensor {i}", what, HOW_TO_MAKE)
     tensors |= {i: _constant(tensors[i], content) for i, content in list(sources.items())[1:]}
     place = {index: position for position, index in enumerate(used)}
     moved = [
@@ -51,8 +56,11 @@ def _constant(tensor: Tensor, content: bytes) -> Tensor:
 
 def _in_file(graph: Graph, content: bytes, tensor: int) -> int:
     """The tensor of the file whose bytes a tensor has that a pass has added: it is that one reshaped."""
+    added = makers(simplified(import_model(content, "model"))) if tensor >= len(graph.tensors) else {}
     while tensor >= len(graph.tensors):
-        tensor = makers(simplified(import_model(content, "model")))[tensor].inputs[0]
+        if tensor not in added:
+            raise Problem(f"tensor {tensor}", "is not one of the model", HOW_TO_MAKE)
+        tensor = added[tensor].inputs[0]
     return tensor
 
 
@@ -61,11 +69,12 @@ def write_folder(folder: Path, whole: bytes, tensor: int, inputs: list[int], cor
     graph = read(whole, folder)
     if tensor >= len(graph.tensors):
         return  # a stripe, which no operator of a .tflite makes: its bytes say it all
-    sources = {_in_file(graph, whole, i): (folder / f"input{at}.bin").read_bytes() for at, i in enumerate(inputs)}
-    alone = part(graph, tensor, sources)
-    if not alone.nodes:
+    if graph.tensors[tensor].data is not None:
         return  # a constant that is loaded: its bytes say it all
-    content = write(alone)
+    if tensor not in makers(graph):
+        raise Problem(f"tensor {tensor}", "no operator of the model makes it", HOW_TO_MAKE)
+    sources = {_in_file(graph, whole, i): (folder / f"input{at}.bin").read_bytes() for at, i in enumerate(inputs)}
+    content = write(alone := part(graph, tensor, sources))
     files.write_bytes(folder / "model.tflite", content)
     if all(node.op in known_ops() for node in alone.nodes):
         like = replace(core_of(core), one_lane=False, sparse_lanes=8)  # room for the portable kernels too
@@ -99,7 +108,10 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--core", default="", help="the board's core, for its kernels")
     options = parser.parse_args(argv)
     if not options.folder.is_dir():
-        raise Problem(options.folder, "is no folder", "python -m pipeline.hil --layers makes it")
+        raise Problem(options.folder, "is no folder", HOW_TO_MAKE)
+    for index in (options.tensor, *options.inputs):
+        if index < 0:
+            raise Problem(f"tensor {index}", "is not one of the model", HOW_TO_MAKE)
     write_folder(options.folder, options.model.read_bytes(), options.tensor, options.inputs, options.core)
     return 0
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline import oracle
 from pipeline.cores import core_of
+from pipeline.edges import check_windows
 from pipeline.evaluate import evaluate
 from pipeline.files import read_arrays, write_arrays
 from pipeline.flatbuffer import read
@@ -45,8 +46,10 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--core", default="")
     parser.add_argument("--arena", type=int, help="the largest that the board may have")
     options = parser.parse_args(argv)
-    window = read_arrays(options.inputs, "python -m pipeline.quantize", ["inputs"])["inputs"][0]
-    found = tensors(options.model.read_bytes(), window, options.model, options.core, options.arena)
+    content = options.model.read_bytes()
+    windows = read_arrays(options.inputs, "python -m pipeline.quantize", ["inputs"])["inputs"]
+    check_windows(read(content, options.model).edge("input"), windows, options.model)
+    found = tensors(content, windows[0], options.model, options.core, options.arena)
     write_arrays(options.outputs, {f"t{index}": values for index, values in found.items()})
     return 0
 

@@ -46,6 +46,7 @@ BISECTED = "arena.json"  # what pipeline.tflm_bisect found, beside the generated
 MARGIN = 64  # over what it found
 PLANNING_STEP = 64  # bytes to which the planner's own need is found
 PLANNING_MOST = 64 * 1024
+ARENA_MOST = 1 << 30  # more than any board and any model
 
 
 @dataclass(frozen=True)
@@ -214,9 +215,13 @@ def main(argv: Sequence[str]) -> int:
     import numpy as np
     from tflite_micro import runtime
 
+    content = options.model.read_bytes()
+    inputs = read(content, options.model).edge("input")
+    if not 0 < options.arena <= ARENA_MOST:
+        raise Problem("--arena", f"{options.arena} is no size of an arena: 1 to {ARENA_MOST} bytes")
     try:
-        interpreter = runtime.Interpreter.from_bytes(options.model.read_bytes(), arena_size=options.arena)
-        for i, tensor in enumerate(read(options.model.read_bytes()).edge("input")):
+        interpreter = runtime.Interpreter.from_bytes(content, arena_size=options.arena)
+        for i, tensor in enumerate(inputs):
             interpreter.set_input(np.zeros(tensor.shape, tensor.dtype), i)
         interpreter.invoke()
         interpreter.print_allocations()

@@ -303,6 +303,13 @@ def test_a_board_by_name_is_shown_in_full(capsys: pytest.CaptureFixture[str]) ->
     assert "  serial     115200 baud, DTR low, RTS low, 0.5 s to start after the port opened\n" in shown
     assert "  serial     115200 baud, DTR high, RTS high, 0 s to start after the port opened\n" in shown
     assert "is not faithful to  UART0" in shown
+    assert "  kernels    firmware/kernels/xtensa-lx6, and portable ones where it has none\n" in shown
+
+
+def test_a_core_without_kernels_of_its_own_says_so(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    variant(project, 'like = "esp32"\ncore = "xtensa-lx9"\n')
+    assert boards.main(["mine"]) == 0
+    assert "  kernels    portable ones: xtensa-lx9 has none of its own\n" in capsys.readouterr().out
 
 
 def test_platformio_facts_stand_beside_those_of_arduino(project: Path) -> None:

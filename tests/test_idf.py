@@ -164,6 +164,10 @@ def test_what_is_no_elf_is_not_adopted(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(Problem, match=r"x.bin: is not an ELF file") as caught:
         adopt.main(["echo", str(tmp_path / "x.bin"), "--board", "esp32c3-idf", "--runtime", "echo"])
     assert caught.value.code == EXIT_USER
+    (tmp_path / "x.c").write_text("int x;")
+    subprocess.run(["gcc", "-c", "x.c"], cwd=tmp_path, check=True)
+    with pytest.raises(Problem, match=r"x\.o: is an object, not yet linked"):
+        adopt.main(["echo", str(tmp_path / "x.o"), "--board", "esp32c3-idf", "--runtime", "echo"])
     with pytest.raises(Problem, match="does not exist yet"):
         adopt.main(["echo", "nothing.elf", "--board", "esp32c3-idf", "--runtime", "echo"])
 

@@ -161,6 +161,37 @@ def test_a_child_that_fails_is_told(tmp_path: Path) -> None:
         repro.main(["nothing", str(tmp_path / "nowhere"), "--tensor", "0"])
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["-1"], "tensor -1: is not one of the model"),
+        (["OUTPUT", "--inputs", "-4"], "tensor -4: is not one of the model"),
+        (["OUTPUT", "--inputs", "999"], "tensor 999: is not one of the model"),
+        (["INPUT"], "tensor INPUT: no operator of the model makes it"),
+        (["OUTPUT", "--inputs", "OUTPUT"], "tensor OUTPUT: is not read, of 4 bytes, by what makes tensor OUTPUT"),
+        (["OUTPUT", "--inputs", "INPUT"], "tensor INPUT: is not read, of 4 bytes, by what makes tensor OUTPUT"),
+    ],
+)
+def test_an_index_that_makes_no_sense_is_told(words: list[str], told: str, tmp_path: Path) -> None:
+    graph = cases_of("CONV_2D")[0].plan.graph
+    numbers = {"INPUT": str(graph.inputs[0]), "OUTPUT": str(graph.outputs[0])}
+    (tmp_path / "model.tflite").write_bytes(flatbuffer.write(graph))
+    (tmp_path / "input0.bin").write_bytes(bytes(4))
+    named = [numbers.get(word, word) for word in words]
+    with pytest.raises(Problem) as caught:
+        repro.main([str(tmp_path / "model.tflite"), str(tmp_path), "--tensor", *named])
+    assert str(caught.value) == told.replace("INPUT", numbers["INPUT"]).replace("OUTPUT", numbers["OUTPUT"])
+    assert caught.value.hint == "python -m pipeline.hil --layers names tensors and makes such folders"
+
+
+def test_of_a_constant_that_is_loaded_the_bytes_say_it_all(tmp_path: Path) -> None:
+    graph = next(case.plan.graph for case in cases_of("ADD") if any(s.op == "LOAD" for s in case.plan.steps))
+    content = flatbuffer.write(graph)
+    step = next(step for step in compile_model(content, "m").steps if step.op == "LOAD")
+    repro.write_folder(tmp_path, content, step.output, list(step.inputs), "")
+    assert list(tmp_path.iterdir()) == []
+
+
 def first(**facts: Any) -> str:
     usual = {"index": 3, "op": "ADD", "name": "add", "bytes": 2, "of": 9, "largest": 5, "at": 1, "got_value": 7,
              "expected_value": 2, "wrong_inputs": 0}  # fmt: skip

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from conftest import stage
 
-from pipeline import oracle
+from pipeline import oracle, tensors
 from pipeline.flatbuffer import read, write
 from pipeline.problem import EXIT_TOOL, Problem, Problems
 
@@ -139,8 +139,21 @@ def test_refuses_a_model_whose_operators_do_not_fit_together(tiny_trained: Path)
 
 def test_refuses_windows_of_another_shape(tiny_trained: Path) -> None:
     flatbuffer, inputs, _ = reference(tiny_trained / "build/tiny")
-    with pytest.raises(Problem, match=r"takes windows \(32, 2\), these are \(31, 2\)"):
-        oracle.run(flatbuffer, inputs[:, :31])
+    for wrong, told in (
+        (inputs[:, :31], rf"{len(inputs)} \(31, 2\) of int8"),
+        (inputs[:0], r"0 \(32, 2\) of int8"),
+        (inputs.astype(np.float32), rf"{len(inputs)} \(32, 2\) of float32"),
+        (np.int8(3), r"no \(\) of int8"),
+    ):
+        with pytest.raises(Problem, match=rf"takes windows \(32, 2\) of int8, these are {told}"):
+            oracle.run(flatbuffer, np.asarray(wrong))
+
+
+def test_one_window_of_every_tensor_is_checked_as_well(tiny_trained: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "in.npz", inputs=np.zeros((1, 31, 2), np.int8))
+    with pytest.raises(Problem, match=r"takes windows \(32, 2\) of int8, these are 1 \(31, 2\) of int8"):
+        tensors.main([str(tiny_trained / "build/tiny/model.tflite"), str(tmp_path / "in.npz"), str(tmp_path / "o.npz")])
+    assert not (tmp_path / "o.npz").exists()
 
 
 def test_without_tflite_runtime_it_says_that_litert_is_not_equal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -168,6 +168,17 @@ def test_the_measured_arena_is_one_in_which_it_runs_and_64_bytes_less_is_not(tmp
     assert tflm_arena._run_in_wheel(tmp_path / "model.tflite", least - 64 - 16).returncode != 0
 
 
+def test_a_run_in_it_refuses_what_is_no_model_and_no_size(tmp_path: Path) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(gesture())
+    for size in (0, -5, 99_999_999_999):
+        with pytest.raises(Problem, match=rf"--arena: {size} is no size of an arena: 1 to 1073741824 bytes"):
+            tflm_arena.main([str(path), "--arena", str(size)])
+    path.write_bytes(b"# A text of some words")
+    with pytest.raises(Problem, match="is not a TFLite model"):
+        tflm_arena.main([str(path), "--arena", "5000"])
+
+
 @pytest.mark.parametrize("op", ["CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "AVERAGE_POOL_2D", "SOFTMAX", "ADD"])
 def test_a_computed_arena_is_never_smaller_than_a_measured_one(op: str) -> None:
     case = cases_of(op, windows=0)[0]
