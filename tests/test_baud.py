@@ -225,7 +225,9 @@ def device(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
         opened.close()
 
 
-def test_an_emulated_board_agrees_on_the_rate_of_its_file(device: Device, request: pytest.FixtureRequest) -> None:
+def test_an_emulated_board_agrees_on_the_rate_of_its_file(
+    device: Device, request: pytest.FixtureRequest, patient: None
+) -> None:
     info = device.hello()
     serial = load_board(info.board).serial
     windows = [bytes([0, number]) + bytes(22) for number in range(40)]

@@ -52,7 +52,7 @@ def right(window: bytes) -> bytes:
     return bytes(255 - byte for byte in window[: echo.OUTPUT_BYTES - 2])
 
 
-def test_a_good_line_runs_each_window_once(path: str) -> None:
+def test_a_good_line_runs_each_window_once(path: str, patient: None) -> None:
     device, sent = Device(connect(path)), windows(200)
     info = device.hello()
     assert (info.model, info.runtime) == ("echo", "echo") and info.credits >= 1

@@ -34,9 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture
-def device(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Device]:
-    monkeypatch.setattr(flight, "FIRST_SECONDS", 0.3)
-    monkeypatch.setattr(flight, "SHORTEST_SECONDS", 0.05)
+def device(folder: Path) -> Iterator[Device]:
     with emulate(load_board("host"), folder) as path:
         opened = Device(connect(path))
         yield opened
@@ -55,14 +53,14 @@ def all_right(device: Device) -> bool:
 
 
 @pytest.mark.parametrize(("most", "agreed"), [(115_200, 115_200), (500_000, 460_800), (1_000_000, 921_600)])
-def test_the_fastest_rate_that_both_can_is_agreed_on(device: Device, most: int, agreed: int) -> None:
+def test_the_fastest_rate_that_both_can_is_agreed_on(device: Device, most: int, agreed: int, patient: None) -> None:
     """The native port makes no 1,000,000 baud: that is refused, and the next is taken."""
     assert speed.speed_up(device, device.hello(), 115_200, most) == agreed
     assert line_of(device)._port.baudrate == agreed
     assert all_right(device) and device.stats.retries == 0
 
 
-def test_the_line_is_at_its_usual_rate_again_afterwards(device: Device) -> None:
+def test_the_line_is_at_its_usual_rate_again_afterwards(device: Device, patient: None) -> None:
     with speed.agreed(device, device.hello(), 115_200, 2_000_000) as baud:
         assert baud == 2_000_000 and all_right(device)
     assert line_of(device)._port.baudrate == 115_200
@@ -71,6 +69,7 @@ def test_the_line_is_at_its_usual_rate_again_afterwards(device: Device) -> None:
 
 def test_a_rate_at_which_the_line_is_noise_is_not_taken(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     """As behind an adapter that says yes to 2 Mbaud and cannot."""
+    monkeypatch.setattr(speed, "SECONDS", 2.0)
     port, cannot = line_of(device)._port, {2_000_000, 921_600}
     set_baud = lambda baud: setattr(port, "baudrate", 57_600 if baud in cannot else baud)  # noqa: E731
     monkeypatch.setattr(line_of(device), "set_baud", set_baud)
@@ -80,6 +79,7 @@ def test_a_rate_at_which_the_line_is_noise_is_not_taken(device: Device, monkeypa
 
 def test_a_port_that_refuses_a_rate_leads_to_the_next(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a driver that knows only the usual rates; the device has changed already and is found again."""
+    monkeypatch.setattr(speed, "SECONDS", 2.0)
     line = line_of(device)
 
     class Port:
@@ -97,7 +97,9 @@ def test_a_port_that_refuses_a_rate_leads_to_the_next(device: Device, monkeypatc
     assert all_right(device)
 
 
-def test_a_rate_that_fails_during_the_run_is_given_up(device: Device) -> None:
+def test_a_rate_that_fails_during_the_run_is_given_up(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flight, "SHORTEST_SECONDS", 0.25)
+    monkeypatch.setattr(speed, "SECONDS", 30.0)
     info = device.hello()
     assert speed.speed_up(device, info, 115_200, 921_600) == 921_600
     answers = {}

@@ -130,7 +130,7 @@ def test_a_server_that_goes_away_is_told() -> None:
 def test_both_directions_move_at_once() -> None:
     """More than all buffers hold is sent to a program that answers each byte at once: neither side may block."""
     line, outgoing, received = connect("exec:cat"), bytearray(1_000_000), 0
-    end = time.monotonic() + 20
+    end = time.monotonic() + 120
     while received < 1_000_000 and time.monotonic() < end:
         received += len(line.exchange(outgoing, 1))
     line.close()
@@ -278,7 +278,7 @@ def test_closing_ends_the_program_and_its_children() -> None:
     line = connect("exec:sh -c 'sleep 300 & echo $!; wait'")
     process = int(line.exchange(bytearray(), 5))
     line.close()
-    end = time.monotonic() + 5
+    end = time.monotonic() + 60
     while runs(process) and time.monotonic() < end:
         time.sleep(0.05)
     assert not runs(process)
