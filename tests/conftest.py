@@ -12,6 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# The same examples in each run and no deadline, so that a busy machine changes nothing; new ones on demand:
+# python -m pytest --hypothesis-profile=new
+settings.register_profile("same", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("new", settings.get_profile("same"), derandomize=False, print_blob=True)
+settings.load_profile("same")
 
 # What starts the tests may ignore Ctrl-C, as a shell does in the background; programs under test must not inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -137,7 +137,7 @@ def test_a_bad_line_costs_time_but_no_window(faults: Faults, credits: int, monke
             assert counted > 0, name
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.builds(
         Faults,

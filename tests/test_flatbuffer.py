@@ -56,7 +56,7 @@ def test_refuses_a_cut_off_file() -> None:
             import_model(content[:length], "model.tflite")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(8, 10_000), st.integers(1, 255))
 def test_a_damaged_file_is_read_or_refused_but_never_crashes(place: int, flip: int) -> None:
     content = bytearray(flatbuffer.write(conv()))

@@ -161,7 +161,7 @@ def test_no_frame_looks_like_a_command(device: Path) -> None:
         assert b"m-" not in raw(device, broken)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(noise=st.lists(st.one_of(st.binary(max_size=90), st.text("db loadinfer%0123 \r\n", max_size=90)), max_size=5))
 def test_no_garbage_keeps_it_from_answering_the_next_frame_and_command(device: Path, noise: list[bytes | str]) -> None:
     garbage = b"\0".join(part.encode() if isinstance(part, str) else part for part in noise)

@@ -46,7 +46,7 @@ def assert_same_bytes(before: Graph, after: Graph) -> None:
 
 
 @pytest.mark.parametrize("each", [*PASSES, simplified], ids=lambda each: each.__name__)
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40)
 @given(graphs())
 def test_no_pass_changes_a_byte(each: Pass, graph: Graph) -> None:
     made = each(graph)
@@ -55,7 +55,7 @@ def test_no_pass_changes_a_byte(each: Pass, graph: Graph) -> None:
     assert made.tensors[: len(graph.tensors)] == graph.tensors
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @given(graphs())
 def test_another_order_changes_no_byte_and_never_needs_more_memory(graph: Graph) -> None:
     ops = operators(graph, "m")

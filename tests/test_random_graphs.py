@@ -51,7 +51,7 @@ def seeded(seed: int, nodes: int) -> Case:
 
 
 @pytest.mark.slow
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=150)
 @given(graphs())
 def test_the_compiled_graph_the_files_graph_and_both_interpreters_agree(graph: Graph) -> None:
     case = case_of(graph)
@@ -66,7 +66,7 @@ def test_the_compiled_graph_the_files_graph_and_both_interpreters_agree(graph: G
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=25)
 @given(graphs())
 def test_c_under_sanitizers_gives_the_bytes_whatever_lies_in_the_arena(
     tmp_path_factory: pytest.TempPathFactory, graph: Graph

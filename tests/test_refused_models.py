@@ -153,7 +153,7 @@ HARM = [*(("word", word) for word in WORDS), *(("add", by) for by in (-4, -2, -1
         *(("byte", byte) for byte in (0, 1, 5, 0x80)), *(("swap", by) for by in (1, 3, 11, 29))]  # fmt: skip
 
 
-@settings(max_examples=800, deadline=None, derandomize=True)
+@settings(max_examples=800)
 @given(
     which=st.integers(0, 10_000),
     places=st.lists(st.tuples(st.integers(0, 2**20), st.sampled_from(HARM)), min_size=1, max_size=4),
@@ -177,7 +177,7 @@ def test_a_broken_file_is_refused_in_words_quickly_and_in_little_memory(
     assert megabytes < 600
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=100)
 @given(seed=st.integers(0, 2**32 - 1), bits=st.lists(st.integers(0, 2**20), min_size=1, max_size=8))
 def test_flipped_bits_in_a_whole_model_are_survived(seed: int, bits: list[int]) -> None:
     rng = np.random.default_rng(seed % 5)

@@ -237,7 +237,7 @@ def test_zeros_around_the_ends_of_cobs_blocks_go_through_both_ways(wide_device: 
     assert [body[8:-2] for _, _, body in answers] == [bytes(~value & 255 for value in each[:-2]) for each in windows]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(noise=st.lists(st.binary(max_size=90), max_size=5))
 def test_no_garbage_keeps_it_from_answering_the_next_good_frame(device: Path, noise: list[bytes]) -> None:
     answers = talk(device, b"\0".join(noise) + b"\0" + frame(RUN, 77, WINDOW))

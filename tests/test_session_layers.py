@@ -137,7 +137,7 @@ def test_the_deepest_use_of_the_stack_is_measured(name: str, tmp_path: Path, mon
     assert 64 < before[1] <= after[1] < 2048
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(asks=st.lists(st.tuples(*[st.integers(0, 0xFFFF)] * 2, st.integers(0, 2**32 - 1), st.integers(0, 0xFFFF))))
 def test_no_question_reads_beside_a_tensor(device: Path, asks: list[tuple[int, int, int, int]]) -> None:
     answers = whole_answers(

@@ -184,7 +184,7 @@ def chains(draw: st.DrawFn) -> tuple[Graph, stripes.Chain]:
     return graph, stripes.Chain(0, len(nodes) - 1, draw(st.integers(2, shape[1 + axis] // 2)), axis)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @drawing(chains())
 def test_stripes_change_no_byte(drawn_chain: tuple[Graph, stripes.Chain]) -> None:
     graph, chain = drawn_chain
