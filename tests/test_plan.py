@@ -44,6 +44,27 @@ def test_a_chain_needs_only_its_largest_neighbours() -> None:
     assert arena_size(chain, pack(chain)) == lower_bound(chain) == 300
 
 
+LAST_FIRST = [(30, 0, 12), (30, 4, 17), (30, 5, 8), (5, 9, 11), (60, 12, 18), (40, 13, 16), (16, 12, 12), (1, 13, 13)]
+SWAPPED = [
+    (90, 0, 5),
+    (18, 1, 7),
+    (18, 2, 13),
+    (18, 3, 9),
+    (18, 4, 6),
+    (18, 5, 14),
+    (72, 6, 11),
+    (72, 10, 11),
+    (1, 6, 6),
+]
+
+
+@pytest.mark.parametrize(("drawn", "size"), [(LAST_FIRST, 140), (SWAPPED, 192)])
+def test_an_order_is_found_that_takes_no_more_than_what_is_in_use(drawn: list[tuple[int, int, int]], size: int) -> None:
+    """Of random networks; neither the largest first nor those that live longest lead there."""
+    buffers = [Buffer(*each) for each in drawn]
+    assert arena_size(buffers, pack(buffers)) == lower_bound(buffers) == size
+
+
 def relu(x: int, y: int, index: int) -> Node:
     return Node(index, "RELU", (x,), (y,), {})
 
