@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -54,31 +55,36 @@ def _constant(tensor: Tensor, content: bytes) -> Tensor:
     return replace(tensor, data=np.frombuffer(content, tensor.dtype).reshape(tensor.shape))
 
 
-def _in_file(graph: Graph, content: bytes, tensor: int) -> int:
-    """The tensor of the file whose bytes a tensor has that a pass has added: it is that one reshaped."""
+def _in_file(graph: Graph, content: bytes, tensor: int) -> int | None:
+    """The tensor of the file whose bytes a tensor has that a pass has added: it is that one reshaped. None has those of
+    a stripe."""
     added = makers(simplified(import_model(content, "model"))) if tensor >= len(graph.tensors) else {}
     while tensor >= len(graph.tensors):
         if tensor not in added:
-            raise Problem(f"tensor {tensor}", "is not one of the model", HOW_TO_MAKE)
+            return None
         tensor = added[tensor].inputs[0]
     return tensor
 
 
-def write_folder(folder: Path, whole: bytes, tensor: int, inputs: list[int], core: str) -> None:
-    """model.tflite of what makes `tensor` out of `inputs`, and where all has a kernel C, a main and a Makefile."""
+def write_folder(folder: Path, whole: bytes, tensor: int, inputs: list[int], core: str) -> str:
+    """model.tflite of what makes `tensor` out of `inputs`, and where all has a kernel C, a main and a Makefile.
+
+    Returns why there is none, where the bytes in the folder say it all."""
     graph = read(whole, folder)
-    if tensor >= len(graph.tensors):
-        return  # a stripe, which no operator of a .tflite makes: its bytes say it all
-    if graph.tensors[tensor].data is not None:
-        return  # a constant that is loaded: its bytes say it all
-    if tensor not in makers(graph):
+    places = [_in_file(graph, whole, i) for i in inputs]
+    if tensor >= len(graph.tensors) or None in places:
+        return "no operator of the file makes this, as it does no stripe"
+    if tensor < 0 or (tensor not in makers(graph) and graph.tensors[tensor].data is None):
         raise Problem(f"tensor {tensor}", "no operator of the model makes it", HOW_TO_MAKE)
-    sources = {_in_file(graph, whole, i): (folder / f"input{at}.bin").read_bytes() for at, i in enumerate(inputs)}
+    if graph.tensors[tensor].data is not None:
+        return "it is a constant that is loaded"
+    sources = {i: (folder / f"input{at}.bin").read_bytes() for at, i in enumerate(places) if i is not None}
     content = write(alone := part(graph, tensor, sources))
     files.write_bytes(folder / "model.tflite", content)
     if all(node.op in known_ops() for node in alone.nodes):
         like = replace(core_of(core), one_lane=False, sparse_lanes=8)  # room for the portable kernels too
         _write_c(folder, compile_model(content, folder / "model.tflite", like), content, core)
+    return ""
 
 
 def _write_c(folder: Path, plan: Plan, content: bytes, core: str) -> None:
@@ -109,10 +115,8 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     if not options.folder.is_dir():
         raise Problem(options.folder, "is no folder", HOW_TO_MAKE)
-    for index in (options.tensor, *options.inputs):
-        if index < 0:
-            raise Problem(f"tensor {index}", "is not one of the model", HOW_TO_MAKE)
-    write_folder(options.folder, options.model.read_bytes(), options.tensor, options.inputs, options.core)
+    why = write_folder(options.folder, options.model.read_bytes(), options.tensor, options.inputs, options.core)
+    sys.stdout.write(f"{options.folder}: {why or 'run make there'}\n")
     return 0
 
 

@@ -16,7 +16,7 @@ from hypothesis import given as drawing
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from pipeline import flatbuffer, stripes
+from pipeline import flatbuffer, repro, stripes
 from pipeline.cores import CORES, PORTABLE, core_of
 from pipeline.evaluate import answer
 from pipeline.generate import compile_model, sources
@@ -25,6 +25,7 @@ from pipeline.importer import operators
 from pipeline.ops import cases
 from pipeline.ops.window import output_size
 from pipeline.plan import Plan, plan, plan_json
+from pipeline.tensors import tensors
 
 READY = """
 import pathlib
@@ -226,6 +227,29 @@ def test_an_arena_that_would_not_fit_is_made_to(tmp_path: Path) -> None:
     windows = drawn(whole.graph, 4)
     expected = [answer(whole.graph, operators(whole.graph, "m"), w).tobytes() for w in windows]
     assert run_c(tmp_path, fitting, content, windows) == expected
+
+
+def test_a_step_of_a_stripe_has_a_folder_of_bytes_and_others_one_that_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No operator of the file makes a stripe, and none makes its own output out of stripes."""
+    graph = head()
+    (path := tmp_path / "head.tflite").write_bytes(content := flatbuffer.write(graph))
+    plan, (window,) = compile_model(content, "m", most=6000), drawn(graph, 1)
+    known, made, alone = tensors(content, window, "m", most=6000), range(len(graph.tensors)), []
+    for step in plan.steps:
+        (folder := tmp_path / step.name).mkdir()
+        needed = {"expected": step.output, "got": step.output, **{f"input{n}": i for n, i in enumerate(step.inputs)}}
+        for name, i in needed.items():
+            (folder / f"{name}.bin").write_bytes(known[i].tobytes())
+        words = [str(path), str(folder), "--tensor", str(step.output), "--inputs", *map(str, step.inputs)]
+        assert repro.main(words) == 0
+        runs = set(needed.values()) <= set(made)
+        alone += [step.op] if runs else []
+        told = "run make there" if runs else "no operator of the file makes this, as it does no stripe"
+        assert capsys.readouterr().out == f"{folder}: {told}\n"
+        assert (folder / "Makefile").exists() == runs
+    assert alone == ["MEAN"] and {step.op for step in plan.steps} == {"CONV_2D", "CONCATENATION", "MEAN"}
 
 
 class Network:
