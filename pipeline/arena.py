@@ -39,10 +39,10 @@ def pack(buffers: Sequence[Buffer]) -> list[int]:
         return []
     largest = sorted(range(len(buffers)), key=lambda i: (-buffers[i].size, buffers[i].first))
     longest = sorted(largest, key=lambda i: buffers[i].first - buffers[i].last)
-    full = max((buffer.first for buffer in buffers), key=lambda step: _in_use(buffers, step))
+    full = _fullest(buffers)
     last = sorted(largest, key=lambda i: (not buffers[i].lives_at(full), -buffers[i].last))
     first = sorted(largest, key=lambda i: (not buffers[i].lives_at(full), buffers[i].first))
-    best, bound = _place(buffers, largest), lower_bound(buffers)
+    best, bound = _place(buffers, largest), _in_use(buffers, full)
     for order in (largest, longest, last, first):
         for _ in range(TRIES):
             if arena_size(buffers, best) <= bound:
@@ -51,12 +51,12 @@ def pack(buffers: Sequence[Buffer]) -> list[int]:
             best = min(best, offsets, key=lambda made: arena_size(buffers, made))
             top = max(order, key=lambda i: offsets[i] + buffers[i].size)
             order = [top, *(i for i in order if i != top)]
-    return _swapped(buffers, largest, best)
+    return _swapped(buffers, largest, best, bound)
 
 
-def _swapped(buffers: Sequence[Buffer], order: Sequence[int], best: list[int]) -> list[int]:
+def _swapped(buffers: Sequence[Buffer], order: Sequence[int], best: list[int], bound: int) -> list[int]:
     """The best packing, or a better one that swaps in an order lead to; they are random, but the same each time."""
-    rng, bound = Random(0), lower_bound(buffers)
+    rng = Random(0)
     size = arena_size(buffers, _place(buffers, order))
     for _ in range(SWAPS):
         if arena_size(buffers, best) <= bound:
@@ -86,7 +86,12 @@ def _place(buffers: Sequence[Buffer], order: Sequence[int]) -> list[int]:
 
 def lower_bound(buffers: Sequence[Buffer]) -> int:
     """The largest set of bytes in use at one step: no packing can need less."""
-    return max((_in_use(buffers, step) for step in {buffer.first for buffer in buffers}), default=0)
+    return _in_use(buffers, _fullest(buffers)) if buffers else 0
+
+
+def _fullest(buffers: Sequence[Buffer]) -> int:
+    """The step at which most is in use."""
+    return max((buffer.first for buffer in buffers), key=lambda step: _in_use(buffers, step))
 
 
 def _in_use(buffers: Sequence[Buffer], step: int) -> int:

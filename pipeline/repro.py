@@ -69,7 +69,7 @@ def _in_file(graph: Graph, content: bytes, tensor: int) -> int | None:
 def write_folder(folder: Path, whole: bytes, tensor: int, inputs: list[int], core: str) -> str:
     """model.tflite of what makes `tensor` out of `inputs`, and where all has a kernel C, a main and a Makefile.
 
-    Returns why there is none, where the bytes in the folder say it all."""
+    Returns what can be done there, or why there is no more than the bytes."""
     graph = read(whole, folder)
     places = [_in_file(graph, whole, i) for i in inputs]
     if tensor >= len(graph.tensors) or None in places:
@@ -81,10 +81,11 @@ def write_folder(folder: Path, whole: bytes, tensor: int, inputs: list[int], cor
     sources = {i: (folder / f"input{at}.bin").read_bytes() for at, i in enumerate(places) if i is not None}
     content = write(alone := part(graph, tensor, sources))
     files.write_bytes(folder / "model.tflite", content)
-    if all(node.op in known_ops() for node in alone.nodes):
-        like = replace(core_of(core), one_lane=False, sparse_lanes=8)  # room for the portable kernels too
-        _write_c(folder, compile_model(content, folder / "model.tflite", like), content, core)
-    return ""
+    if not all(node.op in known_ops() for node in alone.nodes):
+        return "model.tflite is there, but no C: an operator has no kernel"
+    like = replace(core_of(core), one_lane=False, sparse_lanes=8)  # room for the portable kernels too
+    _write_c(folder, compile_model(content, folder / "model.tflite", like), content, core)
+    return "run make there"
 
 
 def _write_c(folder: Path, plan: Plan, content: bytes, core: str) -> None:
@@ -115,8 +116,8 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     if not options.folder.is_dir():
         raise Problem(options.folder, "is no folder", HOW_TO_MAKE)
-    why = write_folder(options.folder, options.model.read_bytes(), options.tensor, options.inputs, options.core)
-    sys.stdout.write(f"{options.folder}: {why or 'run make there'}\n")
+    told = write_folder(options.folder, options.model.read_bytes(), options.tensor, options.inputs, options.core)
+    sys.stdout.write(f"{options.folder}: {told}\n")
     return 0
 
 

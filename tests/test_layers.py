@@ -191,6 +191,16 @@ def test_of_a_constant_that_is_loaded_the_bytes_say_it_all(tmp_path: Path) -> No
     assert (why, list(tmp_path.iterdir())) == ("it is a constant that is loaded", [])
 
 
+def test_of_an_operator_without_a_kernel_there_is_the_model(tmp_path: Path) -> None:
+    graph = cases_of("RELU")[0].plan.graph
+    graph = replace(graph, nodes=(replace(graph.nodes[0], op="ROUND", options={}),))
+    for name in ("input0", "expected", "got"):
+        (tmp_path / f"{name}.bin").write_bytes(bytes(graph.input(graph.nodes[0], 0).bytes))
+    told = repro.write_folder(tmp_path, flatbuffer.write(graph), graph.outputs[0], [graph.inputs[0]], "")
+    assert told == "model.tflite is there, but no C: an operator has no kernel"
+    assert (tmp_path / "model.tflite").exists() and not (tmp_path / "model.c").exists()
+
+
 def first(**facts: Any) -> str:
     usual = {"index": 3, "op": "ADD", "name": "add", "bytes": 2, "of": 9, "largest": 5, "at": 1, "got_value": 7,
              "expected_value": 2, "wrong_inputs": 0}  # fmt: skip
