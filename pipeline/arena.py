@@ -19,10 +19,6 @@ class Buffer:
     first: int
     last: int
 
-    def lives_at(self, step: int) -> bool:
-        """True when it is in use at this step."""
-        return self.first <= step <= self.last
-
     def meets(self, other: Buffer) -> bool:
         """True when both are in use at some step."""
         return self.first <= other.last and other.first <= self.last
@@ -31,19 +27,14 @@ class Buffer:
 def pack(buffers: Sequence[Buffer]) -> list[int]:
     """Offsets of the buffers, each at the lowest place that no buffer of its time takes, in the best order found.
 
-    An order starts with the largest first, another with those that live longest, two with those that are in use when
-    most is, the last to go or the first to come first; then, again and again, the buffer that ends at the top goes
-    first instead. At last two buffers of the order are swapped, where that makes the arena no larger.
+    An order starts with the largest first, another with those that live longest; then, again and again, the buffer
+    that ends at the top goes first instead. At last two buffers of the order are swapped, where that makes the arena no
+    larger.
     """
-    if not buffers:
-        return []
     largest = sorted(range(len(buffers)), key=lambda i: (-buffers[i].size, buffers[i].first))
     longest = sorted(largest, key=lambda i: buffers[i].first - buffers[i].last)
-    full = _fullest(buffers)
-    last = sorted(largest, key=lambda i: (not buffers[i].lives_at(full), -buffers[i].last))
-    first = sorted(largest, key=lambda i: (not buffers[i].lives_at(full), buffers[i].first))
-    best, bound = _place(buffers, largest), _in_use(buffers, full)
-    for order in (largest, longest, last, first):
+    best, bound = _place(buffers, largest), lower_bound(buffers)
+    for order in (largest, longest):
         for _ in range(TRIES):
             if arena_size(buffers, best) <= bound:
                 return best
@@ -86,16 +77,8 @@ def _place(buffers: Sequence[Buffer], order: Sequence[int]) -> list[int]:
 
 def lower_bound(buffers: Sequence[Buffer]) -> int:
     """The largest set of bytes in use at one step: no packing can need less."""
-    return _in_use(buffers, _fullest(buffers)) if buffers else 0
-
-
-def _fullest(buffers: Sequence[Buffer]) -> int:
-    """The step at which most is in use."""
-    return max((buffer.first for buffer in buffers), key=lambda step: _in_use(buffers, step))
-
-
-def _in_use(buffers: Sequence[Buffer], step: int) -> int:
-    return sum(aligned(buffer.size) for buffer in buffers if buffer.lives_at(step))
+    steps = {buffer.first for buffer in buffers}
+    return max((sum(aligned(b.size) for b in buffers if b.first <= step <= b.last) for step in steps), default=0)
 
 
 def arena_size(buffers: Sequence[Buffer], offsets: Sequence[int]) -> int:
